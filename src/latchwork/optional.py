@@ -1,0 +1,25 @@
+"""The only place where optional packages are loaded; each names the extra that installs it."""
+
+import importlib
+from types import ModuleType
+
+from latchwork.errors import MissingExtra
+
+EXTRAS = {
+    "statsmodels": ("forecast", "the ETS and STL baselines"),
+    "sklearn": ("forecast", "the ridge baseline"),
+    "pandas": ("dev", "pandas frames"),
+    "pyarrow": ("dev", "pyarrow tables"),
+}
+
+
+def load(module: str) -> ModuleType:
+    """Import an optional module, or raise :class:`MissingExtra` with the command that installs it."""
+    package = module.partition(".")[0]
+    extra, purpose = EXTRAS[package]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(
+            f'{purpose} need {package}, which is not installed; install it with: pip install "latchwork[{extra}]"'
+        ) from error
