@@ -1,1 +1,7 @@
-"""evaluation"""
+"""How good it is, beside what, and how sure that is."""
+
+from latchwork.evaluation.backtest import Evaluation, cross_validate, evaluate, judge, model_forecasts
+from latchwork.evaluation.leaderboard import Comparison, Leaderboard, Row
+from latchwork.evaluation.score import DEFAULT_METRICS, score
+
+__all__ = ["DEFAULT_METRICS", "Comparison", "Evaluation", "Leaderboard", "Row", "cross_validate", "evaluate", "judge", "model_forecasts", "score"]

@@ -24,7 +24,7 @@ def run(
 
     Returns the outputs, zero past a row's length, and each row's state at its own end (with length 0: the state it came
     with). ``reverse`` runs each row from its own last step to its first. ``resets[t]``: the state before step t is
-    ``fresh``; with ``reverse``, the state after step t is.
+    ``fresh``; with ``reverse``, the state after step t is. A reset past a row's length does nothing.
     """
     batch, time = inputs.shape[:2]
     fresh = cell.initial_state(batch) if fresh is None else fresh
@@ -33,12 +33,14 @@ def run(
     if active is not None:
         # Padding may hold anything, NaN too: 0 * NaN in the weights' gradient would reach every other row.
         inputs = inputs.masked_fill(~active.unsqueeze(-1), 0.0)
-    projected = cell.project(inputs)
+        resets = None if resets is None else resets & active
+    # Split once: the gradient of a slice fills a tensor as large as the whole, for every step anew.
+    steps = list(zip(*(part.unbind(1) for part in cell.project(inputs)), strict=True))
     outputs: list[Tensor] = [inputs.new_empty(0)] * time
     for t in reversed(range(time)) if reverse else range(time):
         if resets is not None and not reverse:
             state = where(resets[:, t], fresh, state)
-        output, after = cell.step(tuple(part[:, t] for part in projected), state, constants)
+        output, after = cell.step(steps[t], state, constants)
         if resets is not None and reverse:
             after = where(resets[:, t], fresh, after)
         if active is not None:

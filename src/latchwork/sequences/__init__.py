@@ -1,17 +1,23 @@
 """What every stage shares: batches, series, forecast windows, states as values."""
 
 from latchwork.sequences.batch import Batch, mask_from_lengths
+from latchwork.sequences.sampler import Chunk, ChunkSampler, EpochSampler
 from latchwork.sequences.series import Column, Kind, Role, Series
+from latchwork.sequences.split import TimeSplit, split_by_time
 from latchwork.sequences.state import concatenate, detach, flatten, map_state, select, unflatten, where, zip_states
 from latchwork.sequences.windows import Forecasts, Windows
 
 __all__ = [
     "Batch",
+    "Chunk",
+    "ChunkSampler",
     "Column",
+    "EpochSampler",
     "Forecasts",
     "Kind",
     "Role",
     "Series",
+    "TimeSplit",
     "Windows",
     "concatenate",
     "detach",
@@ -19,6 +25,7 @@ __all__ = [
     "map_state",
     "mask_from_lengths",
     "select",
+    "split_by_time",
     "unflatten",
     "where",
     "zip_states",

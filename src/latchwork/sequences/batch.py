@@ -37,6 +37,13 @@ class Batch:
         batch, time = self.values.shape[:2]
         if self.lengths is not None and self.lengths.shape != (batch,):
             raise DataError(f"lengths has shape {tuple(self.lengths.shape)}, expected ({batch},): one for each row")
+        # Only where the look costs nothing: on a GPU it would wait for the device, and batches are made on the CPU.
+        if self.lengths is not None and batch and self.lengths.device.type == "cpu":
+            shortest, longest = (int(end) for end in self.lengths.aminmax())
+            if shortest < 0 or longest > time:
+                raise DataError(
+                    f"lengths go from {shortest} to {longest}, expected 0 to {time}, the steps of the batch"
+                )
         if self.resets is not None and self.resets.shape != (batch, time):
             raise DataError(f"resets has shape {tuple(self.resets.shape)}, expected ({batch}, {time})")
 

@@ -1,6 +1,7 @@
 """State as a value: trees of NamedTuples whose leaves are tensors with the batch first.
 
-A state is never kept on a module. These few functions are all that streams, beam search, pools and checkpoints do with one.
+A state is never kept on a module. These few functions are all that streams, beam search, pools and checkpoints do with
+one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +80,7 @@ def flatten(state: Any, prefix: str = "") -> dict[str, Tensor]:
 
 
 def unflatten(like: S, leaves: Mapping[str, Tensor]) -> S:
-    """The inverse of :func:`flatten`: ``like`` gives the tree, and shapes (past the batch) and types to check against."""
+    """The inverse of :func:`flatten`: ``like`` gives the tree, and shapes (past the batch) and types to check."""
     expected = flatten(like)
     if expected.keys() != leaves.keys():
         missing, extra = sorted(expected.keys() - leaves.keys()), sorted(leaves.keys() - expected.keys())
@@ -91,5 +92,9 @@ def unflatten(like: S, leaves: Mapping[str, Tensor]) -> S:
                 f"the saved state does not fit this model: {name} is {got.dtype} {tuple(got.shape)}, "
                 f"expected {leaf.dtype} {tuple(leaf.shape)} (the first size is the batch)"
             )
+    batches = {leaf.shape[:1] for leaf in leaves.values()}
+    if len(batches) > 1:
+        sizes = sorted(int(size[0]) for size in batches if size)
+        raise StateError(f"the saved state is torn: its leaves hold batches of {sizes} rows, expected one size")
     order = iter(expected)
     return map_state(lambda _: leaves[next(order)], like)

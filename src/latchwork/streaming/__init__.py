@@ -1,1 +1,6 @@
-"""streaming"""
+"""Streaming: a trained model, one row at a time."""
+
+from latchwork.streaming.session import Prediction, Stream
+from latchwork.streaming.tracked import Held, Tracked
+
+__all__ = ["Held", "Prediction", "Stream", "Tracked"]

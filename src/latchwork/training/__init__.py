@@ -1,1 +1,20 @@
-"""training"""
+"""How a network is trained: the options, the loop, and fitting a task to data."""
+
+from latchwork.training.checkpoint import Checkpoints
+from latchwork.training.fit import Fitted, fit
+from latchwork.training.job import Callback, Job, Outcome
+from latchwork.training.loop import train
+from latchwork.training.options import Training
+from latchwork.training.progress import Progress
+
+__all__ = [
+    "Callback",
+    "Checkpoints",
+    "Fitted",
+    "Job",
+    "Outcome",
+    "Progress",
+    "Training",
+    "fit",
+    "train",
+]

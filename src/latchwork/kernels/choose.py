@@ -1,0 +1,99 @@
+"""Which kernel runs a cell, and why. Nothing falls back in silence: what can't run raises."""
+
+from typing import Any, NamedTuple
+
+from latchwork.cells import Cell
+from latchwork.errors import ConfigError, DataError, KernelError, did_you_mean
+from latchwork.kernels import loop, torch_native
+from latchwork.types import Bool, Float, Int, Tensor
+
+KERNELS = {"loop": loop.run, "torch": torch_native.run}
+"""loop: the reference, any cell, step by step. torch: PyTorch's own fused recurrences, standard cells only."""
+
+
+class Choice(NamedTuple):
+    """The kernel that runs, and the reason."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def check_kernel(kernel: str) -> None:
+    """Raise :class:`ConfigError` where there is no kernel of that name."""
+    if kernel not in ("auto", *KERNELS):
+        hint = did_you_mean(kernel, ("auto", *KERNELS))
+        raise ConfigError(f'kernel is "{kernel}", expected auto, {" or ".join(KERNELS)}{hint}')
+
+
+def ragged(lengths: Int[Tensor, " batch"] | None, time: int) -> Int[Tensor, " batch"] | None:
+    """The lengths, or None where every row is full; :class:`DataError` where one is not in 0 … time."""
+    if lengths is None or not len(lengths):
+        return None
+    shortest, longest = (int(end) for end in lengths.aminmax())
+    if shortest < 0 or longest > time:
+        raise DataError(f"lengths go from {shortest} to {longest}, expected 0 to {time}, the steps of the batch")
+    return None if shortest == time else lengths
+
+
+def choose(
+    cell: Cell,
+    kernel: str = "auto",
+    *,
+    lengths: Int[Tensor, " batch"] | None = None,
+    resets: Bool[Tensor, "batch time"] | None = None,
+    constants: tuple[Tensor, ...] = (),
+) -> Choice:
+    """The kernel for this cell and these options (``lengths``: as :func:`ragged` left them). The direction and the
+    state make no difference: every kernel takes them.
+
+    ``auto`` takes the fastest that can run it; a name that can't raises :class:`KernelError` with the reason.
+    """
+    check_kernel(kernel)
+    if kernel == "loop":
+        return Choice("loop", "asked for by name; the reference, step by step")
+    refused = torch_native.refusal(cell, resets=resets, constants=constants)
+    if kernel == "torch":
+        if refused:
+            raise KernelError(f'kernel "torch" can\'t run this: {refused}; use kernel="loop" or "auto"')
+        return Choice("torch", f"asked for by name; {type(cell).__name__} is PyTorch's own")
+    if refused:
+        return Choice("loop", f"step by step, because {refused}")
+    if lengths is not None and torch_native.packs(cell) and next(cell.parameters()).device.type == "cpu":
+        return Choice("loop", f"step by step, because packing ragged rows of {type(cell).__name__} costs more on a CPU")
+    return Choice("torch", f"{type(cell).__name__} is PyTorch's own, fused")
+
+
+def run(
+    cell: Cell,
+    inputs: Float[Tensor, "batch time input"],
+    state: Any = None,
+    *,
+    kernel: str = "auto",
+    lengths: Int[Tensor, " batch"] | None = None,
+    resets: Bool[Tensor, "batch time"] | None = None,
+    reverse: bool = False,
+    fresh: Any = None,
+    constants: tuple[Tensor, ...] = (),
+) -> tuple[Float[Tensor, "batch time output"], Any]:
+    """Run a cell over sequences with the kernel that :func:`choose` names.
+
+    inputs [batch, time, input]; lengths [batch]: steps of each row, what lies past them is never read; resets [batch,
+    time]: True where the state before the step (with ``reverse``: after it) is ``fresh``; state: None for ``fresh``,
+    which is the cell's initial state where it is None. Returns outputs [batch, time, output], zero past a row's
+    length, and each row's state at its own end.
+    """
+    lengths = ragged(lengths, inputs.shape[1])
+    name = choose(cell, kernel, lengths=lengths, resets=resets, constants=constants).name
+    return KERNELS[name](
+        cell,
+        inputs,
+        state,
+        lengths=lengths,
+        resets=resets,
+        reverse=reverse,
+        fresh=fresh,
+        constants=constants,
+    )

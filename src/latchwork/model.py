@@ -1,0 +1,181 @@
+"""The front door: fit a task to data, load a run, and everything a trained model does. It holds no logic of its own."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+import latchwork
+from latchwork import storage
+from latchwork.cells import Cell
+from latchwork.errors import ConfigError, ModelFileError
+from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
+from latchwork.layers import Network
+from latchwork.modalities import RawTable, read
+from latchwork.sequences import Series
+from latchwork.streaming import Stream, Tracked
+from latchwork.tasks import Forecast, ForecastSetup, Pipeline, load_pipeline, save_pipeline
+from latchwork.training import Callback, Outcome, Training
+from latchwork.training import fit as train
+
+Data = Any
+"""A path to a csv, tsv, parquet or json-lines file, or a pandas, polars or pyarrow frame."""
+
+Progress = Callable[[str, float], None]
+
+
+def fit(
+    task: Forecast,
+    data: Data,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> "Model":
+    """Train ``task`` on ``data``, score it on the rows held back, and return the model.
+
+    Args:
+        task: What to forecast, and how it is judged.
+        data: A file (csv, tsv, parquet, json lines) or a frame (pandas, polars, pyarrow).
+        network: The recurrent network; None: by the data.
+        training: How it is trained; None: by the data.
+        run: A folder for checkpoints, the log, the model and the report. None: nothing is written.
+        resume: Go on with an interrupted run in that folder.
+        callbacks: Told of every step (progress bars, monitors).
+        progress: Called with what is going on after training, and the share done.
+
+    >>> model = fit(Forecast(target="units", horizon=28), "sales.csv")   # doctest: +SKIP
+    >>> print(model.leaderboard())                                       # doctest: +SKIP
+    """
+    folder = None if run is None else Path(run)
+    if folder is not None and (folder / "model" / "config.json").exists() and not resume:
+        raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    raw = read(data, task)
+    fitted = train(
+        task,
+        raw,
+        network,
+        training,
+        folder=folder,
+        resume=resume,
+        callbacks=callbacks,
+        how_to_resume="" if folder is None else f"run the same command with --resume, or fit(…, run={str(folder)!r}, resume=True)",
+    )
+    setup = fitted.setup
+    evaluation = None
+    if fitted.outcome.stopped != "interrupted" and len(setup.data.origins(*setup.split.test.T, task.horizon)):
+        evaluation = evaluate(setup, progress=progress)
+    model = Model(setup.pipeline, setup=setup, outcome=fitted.outcome, training=fitted.training, evaluation=evaluation)
+    model.source = raw.source
+    model.tracked = Tracked.after(setup.pipeline, setup.series)
+    if folder is not None and fitted.outcome.stopped != "interrupted":
+        model.save(folder)
+        model.report(folder / "report.html")
+    return model
+
+
+def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model":
+    """Read a run folder (or its model folder). Cells of one's own are named in ``cells``: a file never brings code."""
+    folder = Path(run)
+    inner = folder if (folder / "config.json").is_file() else folder / "model"
+    if not folder.is_dir():
+        raise ModelFileError(f"no such run folder: {folder}")
+    pipeline = load_pipeline(inner, cells)
+    model = Model(pipeline)
+    model.tracked = Tracked.load(inner / "state.safetensors", pipeline)
+    scores = inner.parent / "leaderboard.json"
+    if scores.is_file():
+        model._leaderboard = Leaderboard.from_dict(storage.read_json(scores))
+    return model
+
+
+class Model:
+    """A trained model: predict, evaluate, stream, update, save, report."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        setup: ForecastSetup | None = None,
+        outcome: Outcome | None = None,
+        training: Training | None = None,
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.setup, self.outcome, self.training, self.evaluation = setup, outcome, training, evaluation
+        self.tracked = Tracked(pipeline)
+        self.source = ""
+        self._leaderboard = None if evaluation is None else evaluation.leaderboard
+
+    def leaderboard(self) -> Leaderboard:
+        """The model beside the baselines, on rows that no method had seen, with intervals and a verdict."""
+        if self._leaderboard is None:
+            raise ConfigError("no rows were held back for a test; train with test_size of at least the horizon")
+        return self._leaderboard
+
+    def evaluate(self, data: Data, *, progress: Progress | None = None) -> Evaluation:
+        """The leaderboard on the last rows of other data (as many as the task holds back), without any fitting of the model."""
+        raw = read(data, self.pipeline.task)
+        return evaluate(ForecastSetup.over(self.pipeline, raw), progress=progress)
+
+    def predict(self, data: Data | None = None, *, future: Data | None = None) -> pl.DataFrame:
+        """Forecasts from the end of the data: the training data and what ``update`` added, or ``data``.
+
+        One row for each series and step ahead: the id, the time stamp, each target's point forecast under its own name and
+        its quantiles as ``name_q05`` …. ``future`` gives the covariates that are known ahead. Series never seen in training
+        are forecast like any other.
+        """
+        tracked = self.tracked
+        if data is not None:
+            tracked = Tracked.after(self.pipeline, self.pipeline.encode(read(data, self.pipeline.task)))
+        known = None if future is None else read(future, self.pipeline.task, future=True)
+        return tracked.forecast_frame(known)
+
+    def update(self, data: Data) -> None:
+        """Take in new rows without a new fit: the next forecast starts after them. All of them, or on an error none."""
+        self.tracked = self.tracked.updated(read(data, self.pipeline.task))
+
+    def stream(self) -> Stream:
+        """A live stream that goes on where the known rows end; ``push`` a row, get the forecast."""
+        return Stream(self.pipeline, self.tracked)
+
+    def save(self, run: str | Path) -> None:
+        """Write the run folder: model/ (all that loading needs), leaderboard.json, config.json of the run."""
+        folder = Path(run)
+        with storage.new_folder(folder / "model") as inner:
+            save_pipeline(self.pipeline, inner, latchwork.__version__)
+            self.tracked.save(inner / "state.safetensors")
+        if self._leaderboard is not None:
+            storage.write_json(folder / "leaderboard.json", self._leaderboard.to_dict())
+        storage.write_text(folder / "config.toml", self.config())
+
+    def config(self) -> str:
+        """The complete options as TOML, as ``--config`` reads them."""
+        parts: dict[str, Mapping[str, Any]] = {
+            "forecast": dataclasses.asdict(self.pipeline.task),
+            "network": self.pipeline.network.to_dict(),
+        }
+        if self.training is not None:
+            parts["training"] = self.training.to_mapping()
+        lines = []
+        for section, options in parts.items():
+            lines.append(f"[{section}]")
+            lines += [f"{name} = {json.dumps(value)}" for name, value in options.items() if value is not None]
+            lines.append("")
+        return "\n".join(lines)
+
+    def report(self, path: str | Path) -> None:
+        """Write report.html: one file, readable offline."""
+        if self.setup is None or self.outcome is None or self.training is None:
+            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
+        write_report(
+            Path(path),
+            Report(self.setup, self.training, self.outcome, self.evaluation, self.source, self.config()),
+        )
