@@ -12,16 +12,19 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-import latchwork
+from latchwork import storage
 from latchwork.demo import demo as run_demo
 from latchwork.doctor import doctor as examine
 from latchwork.errors import ConfigError, DataError, LatchworkError, did_you_mean
+from latchwork.evaluation import cross_validate
 from latchwork.layers import Network
-from latchwork.model import Model, cross_validate, fit, load
+from latchwork.model import fit, load, write_frame
 from latchwork.tasks import Forecast
-from latchwork.training import ProgressBar, Training
+from latchwork.training import Progress as TrainingProgress
+from latchwork.training import Training
+from latchwork.version import __version__
+from latchwork.view import print_data, telling
 
 Options = Parameter(name="*")
 out, err = Console(), Console(stderr=True)
@@ -29,7 +32,7 @@ out, err = Console(), Console(stderr=True)
 app = App(
     name="latchwork",
     help="Learn from sequences with recurrent networks: from a raw file to a trained, honestly scored model that runs live.",
-    version=latchwork.__version__,
+    version=__version__,
     result_action="return_value",
 )
 train = App(name="train", help="Train a task on a file; writes a run folder.")
@@ -57,7 +60,7 @@ def train_forecast(
         resume: Go on with an interrupted run in that folder.
     """
     folder = run or Path("runs") / data.name.split(".")[0]
-    with _progress() as tell:
+    with telling(err) as tell:
         model = fit(
             task,
             data,
@@ -65,17 +68,20 @@ def train_forecast(
             training=training,
             run=folder,
             resume=resume,
-            callbacks=[ProgressBar(err)],
+            callbacks=[TrainingProgress(err)],
             progress=tell,
         )
-    _tell_data(model)
+    assert model.raw is not None
+    print_data(model.raw, out)
     assert model.outcome is not None
     if model.outcome.stopped == "interrupted":
         sys.exit(130)
     if model.evaluation is not None:
         model.leaderboard().print(out)
     out.print(f"[dim]report[/]  {folder / 'report.html'}")
-    out.print(f"[dim]next[/]    latchwork predict {folder}    or    latchwork stream {folder} < rows.jsonl", highlight=False)
+    out.print(
+        f"[dim]next[/]    latchwork predict {folder}    or    latchwork stream {folder} < rows.jsonl", highlight=False
+    )
 
 
 @backtest.command(name="forecast")
@@ -98,9 +104,16 @@ def backtest_forecast(
         step: Rows between two origins. Default: the horizon.
         refit: Train anew at each origin, or once before the first.
     """
-    with _progress() as tell:
+    with telling(err) as tell:
         evaluation = cross_validate(
-            task, data, n_windows=n_windows, step_size=step, refit=refit, network=network, training=training, progress=tell
+            task,
+            data,
+            n_windows=n_windows,
+            step_size=step,
+            refit=refit,
+            network=network,
+            training=training,
+            progress=tell,
         )
     evaluation.leaderboard.print(out)
 
@@ -117,7 +130,7 @@ def evaluate(run: Path, data: Path | None = None, /) -> None:
     if data is None:
         model.leaderboard().print(out)
         return
-    with _progress() as tell:
+    with telling(err) as tell:
         evaluation = model.evaluate(data, progress=tell)
     evaluation.leaderboard.print(out)
 
@@ -136,7 +149,7 @@ def predict(run: Path, data: Path | None = None, /, *, future: Path | None = Non
     if output is None:
         sys.stdout.write(frame.write_csv())
         return
-    latchwork.model.write_frame(frame, output)
+    write_frame(frame, output)
     err.print(f"{len(frame)} rows written to {output}")
 
 
@@ -186,9 +199,9 @@ def stream(run: Path, /, *, rows: Path | None = None, output: Path | None = None
             sink.write(json.dumps(answer, allow_nan=False) + "\n")
             sink.flush()
     if snapshot is not None:
-        latchwork.storage.write_bytes(snapshot, live.snapshot())
+        storage.write_bytes(snapshot, live.snapshot())
     if bad:
-        raise DataError(f"{bad} of the rows were refused; see the answers with \"error\"")
+        raise DataError(f'{bad} of the rows were refused; see the answers with "error"')
 
 
 @app.command
@@ -205,30 +218,6 @@ def demo(*, run: Path = Path("runs/co2")) -> None:
 def doctor() -> None:
     """What is installed, what is missing, and which kernel runs which cell here."""
     examine(out)
-
-
-def _tell_data(model: Model) -> None:
-    """The table that was read, as it was understood."""
-    if model.raw is not None:
-        latchwork.model.print_data(model.raw, err)
-
-
-@contextlib.contextmanager
-def _progress() -> Any:
-    """A line for what goes on after training; silent where nobody looks."""
-    if not err.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        current: dict[str, Any] = {}
-
-        def tell(what: str, share: float) -> None:
-            if what not in current:
-                current[what] = bar.add_task(what, total=1.0)
-            bar.update(current[what], completed=share)
-
-        yield tell
 
 
 def configured(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
@@ -258,7 +247,9 @@ def read_config(path: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for section, values in tree.items():
         if section not in sections or not isinstance(values, dict):
-            raise ConfigError(f"{path}: [{section}] is not known{did_you_mean(section, sections)}; expected {', '.join(sections)}")
+            raise ConfigError(
+                f"{path}: [{section}] is not known{did_you_mean(section, sections)}; expected {', '.join(sections)}"
+            )
         known = {one.name for one in fields(sections[section])}
         for name, value in values.items():
             if name not in known:

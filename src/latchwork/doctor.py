@@ -6,19 +6,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import latchwork
 from latchwork import optional
 from latchwork.cells import CELLS
 from latchwork.errors import MissingExtra
 from latchwork.layers import Recurrent
+from latchwork.version import __version__
 
 
 def doctor(console: Console) -> None:
     """Print it. Nothing is changed and nothing is fetched."""
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    facts.add_row("latchwork", latchwork.__version__)
+    facts.add_row("latchwork", __version__)
     facts.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    facts.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    facts.add_row(
+        "torch", f"{torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; everything runs on the CPU"
     facts.add_row("gpu", cuda)
     for module, (extra, purpose) in optional.EXTRAS.items():

@@ -1,26 +1,25 @@
 """The front door: fit a task to data, load a run, and everything a trained model does. It holds no logic of its own."""
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 
-import latchwork
 from latchwork import storage
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
 from latchwork.layers import Network
 from latchwork.modalities import RawTable, read
-from latchwork.sequences import Series
-from latchwork.streaming import Stream, Tracked
+from latchwork.streaming import Stream, Tracked, replay
 from latchwork.tasks import Forecast, ForecastSetup, Pipeline, load_pipeline, save_pipeline
 from latchwork.training import Callback, Outcome, Training
 from latchwork.training import fit as train
+from latchwork.version import __version__
 
 Data = Any
 """A path to a csv, tsv, parquet or json-lines file, or a pandas, polars or pyarrow frame."""
@@ -57,7 +56,7 @@ def fit(
     folder = None if run is None else Path(run)
     if folder is not None and (folder / "model" / "config.json").exists() and not resume:
         raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
-    raw = read(data, task)
+    raw = read(data, task.table)
     fitted = train(
         task,
         raw,
@@ -66,18 +65,26 @@ def fit(
         folder=folder,
         resume=resume,
         callbacks=callbacks,
-        how_to_resume="" if folder is None else f"run the same command with --resume, or fit(…, run={str(folder)!r}, resume=True)",
+        resume_hint=""
+        if folder is None
+        else f"the same command with --resume (or fit(…, run={str(folder)!r}, resume=True))",
     )
     setup = fitted.setup
-    evaluation = None
-    if fitted.outcome.stopped != "interrupted" and len(setup.data.origins(*setup.split.test.T, task.horizon)):
-        evaluation = evaluate(setup, progress=progress)
-    model = Model(setup.pipeline, setup=setup, outcome=fitted.outcome, training=fitted.training, evaluation=evaluation)
-    model.source = raw.source
-    model.tracked = Tracked.after(setup.pipeline, setup.series)
-    if folder is not None and fitted.outcome.stopped != "interrupted":
+    finished = fitted.outcome.stopped != "interrupted"
+    evaluation = evaluate(setup, progress=progress) if finished and len(setup.windows()) else None
+    model = Model(
+        setup.pipeline,
+        setup=setup,
+        raw=raw,
+        outcome=fitted.outcome,
+        training=fitted.training,
+        evaluation=evaluation,
+        tracked=Tracked.after(setup.pipeline, setup.series) if finished else None,
+    )
+    if folder is not None and finished:
         model.save(folder)
         model.report(folder / "report.html")
+        storage.write_text(folder / "card.md", model.card())
     return model
 
 
@@ -88,12 +95,12 @@ def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "
     if not folder.is_dir():
         raise ModelFileError(f"no such run folder: {folder}")
     pipeline = load_pipeline(inner, cells)
-    model = Model(pipeline)
-    model.tracked = Tracked.load(inner / "state.safetensors", pipeline)
     scores = inner.parent / "leaderboard.json"
-    if scores.is_file():
-        model._leaderboard = Leaderboard.from_dict(storage.read_json(scores))
-    return model
+    return Model(
+        pipeline,
+        tracked=Tracked.load(inner / "state.safetensors", pipeline),
+        leaderboard=Leaderboard.from_dict(storage.read_json(scores)) if scores.is_file() else None,
+    )
 
 
 class Model:
@@ -104,15 +111,18 @@ class Model:
         pipeline: Pipeline,
         *,
         setup: ForecastSetup | None = None,
+        raw: RawTable | None = None,
         outcome: Outcome | None = None,
         training: Training | None = None,
         evaluation: Evaluation | None = None,
+        tracked: Tracked | None = None,
+        leaderboard: Leaderboard | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self.setup, self.outcome, self.training, self.evaluation = setup, outcome, training, evaluation
-        self.tracked = Tracked(pipeline)
-        self.source = ""
-        self._leaderboard = None if evaluation is None else evaluation.leaderboard
+        self.setup, self.raw, self.outcome, self.training, self.evaluation = setup, raw, outcome, training, evaluation
+        self.tracked = Tracked(pipeline) if tracked is None else tracked
+        self.reported: Report | None = None
+        self._leaderboard = leaderboard if evaluation is None else evaluation.leaderboard
 
     def leaderboard(self) -> Leaderboard:
         """The model beside the baselines, on rows that no method had seen, with intervals and a verdict."""
@@ -122,8 +132,7 @@ class Model:
 
     def evaluate(self, data: Data, *, progress: Progress | None = None) -> Evaluation:
         """The leaderboard on the last rows of other data (as many as the task holds back), without any fitting of the model."""
-        raw = read(data, self.pipeline.task)
-        return evaluate(ForecastSetup.over(self.pipeline, raw), progress=progress)
+        return evaluate(ForecastSetup.over(self.pipeline, self.pipeline.modality.read(data)), progress=progress)
 
     def predict(self, data: Data | None = None, *, future: Data | None = None) -> pl.DataFrame:
         """Forecasts from the end of the data: the training data and what ``update`` added, or ``data``.
@@ -134,13 +143,16 @@ class Model:
         """
         tracked = self.tracked
         if data is not None:
-            tracked = Tracked.after(self.pipeline, self.pipeline.encode(read(data, self.pipeline.task)))
-        known = None if future is None else read(future, self.pipeline.task, future=True)
-        return tracked.forecast_frame(known)
+            tracked = Tracked.after(self.pipeline, self.pipeline.encode(self.pipeline.modality.read(data)))
+        return tracked.frame(None if future is None else self.pipeline.modality.read_future(future))
 
-    def update(self, data: Data) -> None:
-        """Take in new rows without a new fit: the next forecast starts after them. All of them, or on an error none."""
-        self.tracked = self.tracked.updated(read(data, self.pipeline.task))
+    def update(self, data: Data) -> int:
+        """Take in new rows without a new fit: the next forecast starts after them. All of them, or on an error none.
+
+        Returns how many there were.
+        """
+        self.tracked, count = self.tracked.updated(self.pipeline.modality.read(data))
+        return count
 
     def stream(self) -> Stream:
         """A live stream that goes on where the known rows end; ``push`` a row, get the forecast."""
@@ -150,7 +162,7 @@ class Model:
         """Write the run folder: model/ (all that loading needs), leaderboard.json, config.json of the run."""
         folder = Path(run)
         with storage.new_folder(folder / "model") as inner:
-            save_pipeline(self.pipeline, inner, latchwork.__version__)
+            save_pipeline(self.pipeline, inner, __version__)
             self.tracked.save(inner / "state.safetensors")
         if self._leaderboard is not None:
             storage.write_json(folder / "leaderboard.json", self._leaderboard.to_dict())
@@ -171,11 +183,48 @@ class Model:
             lines.append("")
         return "\n".join(lines)
 
+    def card(self) -> str:
+        """What the model is, in a page of Markdown."""
+        task, plan = self.pipeline.task, self.pipeline.plan
+        verdict = "not scored: no rows were held back" if self._leaderboard is None else self._leaderboard.verdict()
+        made = "" if self.raw is None else f" from {self.raw.name} (sha256 {self.raw.sha256})"
+        lines = [
+            f"# {', '.join(self.pipeline.modality.targets)}: {task.horizon} steps ahead",
+            "",
+            verdict[:1].upper() + verdict[1:] + ".",
+            "",
+            f"Made with latchwork {__version__}{made}.",
+            f"{self.pipeline.modality.frequency.name} rows, season {plan.season}, memory {task.memory}"
+            + (f" of {plan.lookback} rows" if task.memory == "window" else "")
+            + f", {sum(one.numel() for one in self.pipeline.forecaster.parameters()):,} parameters.",
+            "",
+            "Intervals were set on rows held back from training; they hold as far as the future is like those rows.",
+            "The options are in config.toml, the scores in leaderboard.json, the pictures in report.html.",
+            "",
+        ]
+        return "\n".join(lines)
+
     def report(self, path: str | Path) -> None:
         """Write report.html: one file, readable offline."""
-        if self.setup is None or self.outcome is None or self.training is None:
+        if self.setup is None or self.outcome is None or self.training is None or self.raw is None:
             raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
-        write_report(
-            Path(path),
-            Report(self.setup, self.training, self.outcome, self.evaluation, self.source, self.config()),
+        streamed = None if self.evaluation is None else replay(self.setup, self.raw, self.evaluation)
+        self.reported = Report(
+            self.setup, self.raw, self.training, self.outcome, self.evaluation, streamed, self.config()
         )
+        write_report(Path(path), self.reported)
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write forecasts as .csv, .parquet or .jsonl, whole or not at all."""
+    buffer = io.BytesIO()
+    match path.suffix.lower():
+        case ".csv":
+            frame.write_csv(buffer)
+        case ".parquet":
+            frame.write_parquet(buffer)
+        case ".jsonl" | ".ndjson":
+            frame.write_ndjson(buffer)
+        case suffix:
+            raise ConfigError(f'can\'t write forecasts as "{suffix or path.name}"; use .csv, .parquet or .jsonl')
+    storage.write_bytes(path, buffer.getvalue())

@@ -224,6 +224,11 @@ def read_jsonl(path: Path | str, max_bytes: int = MAX_JSON) -> list[dict[str, An
 # Reading
 
 
+def read_bytes(path: Path | str, max_bytes: int = MAX_TENSORS) -> bytes:
+    """The bytes of a file, or ModelFileError where it is missing or too large."""
+    return _read(Path(path), max_bytes)
+
+
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from latchwork import metrics, optional
 from latchwork.baselines import ETS, FORECAST_BASELINES, STLETS, run_baselines
-from latchwork.baselines.forecast import _spread_order
+from latchwork.baselines.forecast import _spread_over
 from latchwork.errors import ConfigError, MissingExtra
 from latchwork.sequences import Forecasts, Series, Windows
 
@@ -161,14 +161,18 @@ def test_the_cap_stops_between_windows_and_says_so() -> None:
     assert answer.note.startswith("on 1 of 40 windows, stopped at the cap of 0 s")
 
 
-@given(st.integers(0, 3000))
-def test_every_beginning_of_the_order_is_spread_evenly(count: int) -> None:
-    order = _spread_order(count)
-    assert sorted(order) == list(range(count))
-    if count >= 100:
-        gaps = np.diff(np.sort([-1, *order[: count // 10], count]))
-        assert gaps.max() <= 40
-        assert len({place % 7 for place in order[:40]}) == 7
+@given(st.integers(1, 900), st.integers(1, 9))
+def test_every_beginning_of_the_order_is_spread_over_columns_and_time(rows: int, columns: int) -> None:
+    column = np.tile(np.arange(columns), rows)
+    time = np.repeat(np.arange(rows), columns)
+    order = _spread_over(column)
+    assert sorted(order) == list(range(rows * columns))
+    begun = order[: len(order) // 4]
+    shares = np.bincount(column[begun], minlength=columns)
+    assert shares.max() - shares.min() <= 1
+    for which in range(columns):
+        mine = np.sort(time[begun][column[begun] == which])
+        assert len(mine) < 2 or np.diff(mine).max() <= 14
 
 
 def test_a_missing_package_is_a_row_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

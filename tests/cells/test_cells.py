@@ -223,6 +223,20 @@ def test_slstm_stays_finite_where_its_plain_exponentials_overflow() -> None:
     assert (state.n >= 1).all()
 
 
+def test_slstm_writes_its_first_step_however_shut_the_input_gate() -> None:
+    """c / n of one value is that value, in a fresh row beside an old one too: e⁻⁹⁰⁰ / e⁻⁹⁰⁰ must not become 0 / 0."""
+    cell = SLSTM(1, 2)
+    with torch.no_grad():
+        cell.input.weight.zero_()
+        cell.input.weight[:2] = 1.0  # the input gate alone
+    low = torch.full((2, 1, 1), -900.0)
+    old = kernels.run(cell, torch.ones(2, 3, 1))[1]
+    outputs, _ = kernels.run(cell, low, old, resets=torch.tensor([[True], [False]]))
+    _, _, z, o = cell.input.bias.chunk(4)
+    torch.testing.assert_close(outputs[0, 0], o.sigmoid() * z.tanh())
+    assert outputs.isfinite().all()
+
+
 def test_minlstm_stays_finite_where_both_gates_are_shut() -> None:
     cell = MinLSTM(1, 1)
     with torch.no_grad():

@@ -183,6 +183,16 @@ def test_learned_initial_state(name: str, bidirectional: bool) -> None:
         assert all(getattr(layer, key).grad.ne(0).any() for key in added)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_reset_goes_back_to_the_learned_state(name: str) -> None:
+    layer = make(name, num_layers=2, batch_first=True, learn_initial_state=True)
+    torch.nn.init.normal_(layer.initial_h)
+    x = batch_of(layer)
+    resets = torch.zeros(4, 6, dtype=torch.bool)
+    resets[:, 2] = True
+    torch.testing.assert_close(layer(x, resets=resets)[0][:, 2:], layer(x[:, 2:])[0])
+
+
 def test_dropout_between_layers_by_hand() -> None:
     layer = make("gru", num_layers=3, dropout=0.5, batch_first=True)
     x = batch_of(layer)

@@ -4,6 +4,7 @@ import gzip
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from latchwork.errors import ConfigError, DataError
@@ -129,6 +130,11 @@ def test_frames():
     indexed = pd.DataFrame({"y": [1.0, 2.0]}, index=pd.date_range("2020", periods=2))
     assert "reset_index" in refuse(indexed)
     assert "no row below" in refuse(pl.DataFrame({"y": []}))
+    months = pd.DataFrame({"ds": pd.period_range("2020", periods=3, freq="M"), "y": [1, 2, 3]})
+    assert "unknown type" in refuse(months)
+    twice = pd.DataFrame([[1, 2, 3]], columns=["ds", "y", "y"])
+    assert "same name" in refuse(twice)
+    assert "same name" in refuse(pa.table([[1], [2], [3]], names=["ds", "y", "y"]))
     mixed = pd.DataFrame({"ds": [1, 2], "y": pd.Series([1, "a"], dtype=object)})
     assert "mixed or unknown types" in refuse(mixed)
 

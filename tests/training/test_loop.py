@@ -86,6 +86,14 @@ def test_the_last_step_is_validated() -> None:
     assert train(job, options(steps=12, evaluate_every=5)).best_step == 12
 
 
+def test_stopping_after_some_steps_of_the_schedule() -> None:
+    whole = train(Scripted([]), options(steps=10))
+    part = train(Scripted([]), options(steps=10), stop_after=4)
+    assert (part.steps, part.stopped) == (4, "budget")
+    rates = [record["learning_rate"] for record in whole.history]
+    assert [record["learning_rate"] for record in part.history] == rates[:4]
+
+
 def test_the_average_is_validated_and_kept() -> None:
     plain, averaged, weights, average = Scripted([]), Scripted([1.0] * 9), [0.0], 0.0
 

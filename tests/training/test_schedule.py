@@ -77,3 +77,24 @@ def test_only_weight_matrices_decay() -> None:
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
     together = [names[id(parameter)] for group in (decayed, spared) for parameter in group["params"]]
     assert sorted(together) == sorted(name for name in names.values() if not name.startswith("frozen"))
+
+
+def test_a_module_may_learn_at_a_share_of_the_rate() -> None:
+    class Slow(nn.Linear):
+        rate_scale = 0.5
+
+    inner = nn.Sequential(Slow(2, 2), nn.Linear(2, 2))
+    inner.rate_scale = 0.1  # type: ignore[assignment]
+    model = nn.Sequential(nn.Linear(2, 2), inner)
+    scales = {
+        id(parameter): (group["rate_scale"], group["weight_decay"])
+        for group in parameter_groups(model, 0.3)
+        for parameter in group["params"]
+    }
+    found = {name: scales[id(parameter)] for name, parameter in model.named_parameters()}
+    assert {name: scale for name, (scale, _) in found.items() if name.endswith("weight")} == {
+        "0.weight": 1.0,
+        "1.0.weight": pytest.approx(0.05),
+        "1.1.weight": pytest.approx(0.1),
+    }
+    assert all(decay == (0.3 if name.endswith("weight") else 0.0) for name, (_, decay) in found.items())

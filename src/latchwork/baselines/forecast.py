@@ -121,7 +121,7 @@ class _Questions:
         """Windows answered together (same column and gap), in an order whose every beginning is spread evenly."""
         answerable = np.flatnonzero(self.ends > 0)
         if one_by_one:
-            return [answerable[i : i + 1] for i in _spread_order(len(answerable))]
+            return [answerable[i : i + 1] for i in _spread_over(self.column[answerable])]
         keys = np.stack([self.column, self.gaps], axis=1)[answerable]
         _, group = np.unique(keys, axis=0, return_inverse=True)
         order = np.argsort(group.reshape(-1), kind="stable")
@@ -234,6 +234,21 @@ def _normal(levels: tuple[float, ...]) -> Array:
     return np.array([NormalDist().inv_cdf(level) for level in levels])
 
 
-def _spread_order(count: int) -> list[int]:
-    """0 … count - 1, in the order of the multiples of the golden ratio: every beginning of it is spread evenly."""
-    return np.argsort(np.argsort(np.arange(count) * 0.6180339887498949 % 1)).tolist()
+def _golden(places: Rows) -> Array:
+    """Multiples of the golden ratio, less their whole part: the first n of them are spread evenly over [0, 1)."""
+    return places * 0.6180339887498949 % 1
+
+
+def _spread_order(count: int) -> Rows:
+    """0 … count - 1 so that every beginning of the order is spread evenly."""
+    return np.argsort(np.argsort(_golden(np.arange(count))))
+
+
+def _spread_over(columns: Rows) -> Rows:
+    """The windows of these columns, column by column in turn, and within each so that every beginning is even."""
+    keys = np.empty(len(columns))
+    order = np.argsort(columns, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(columns[order])) + 1)
+    for start, mine in zip(_golden(np.arange(len(members))), members, strict=True):
+        keys[mine[_spread_order(len(mine))]] = (np.arange(len(mine)) + start) / max(len(mine), 1)
+    return np.argsort(keys, kind="stable")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from latchwork.baselines import run_baselines
 from latchwork.errors import ConfigError
 from latchwork.evaluation.score import Leaderboard, score
 from latchwork.layers import Network
-from latchwork.modalities import RawTable
+from latchwork.modalities import RawTable, read
 from latchwork.sequences import Forecasts, Windows
 from latchwork.tasks import Forecast, ForecastSetup
 from latchwork.training import Training, fit
@@ -76,7 +77,7 @@ def judge(
 
 def cross_validate(
     task: Forecast,
-    raw: RawTable,
+    data: Any,
     *,
     n_windows: int = 5,
     step_size: int | None = None,
@@ -84,6 +85,7 @@ def cross_validate(
     network: Network | None = None,
     training: Training | None = None,
     seconds: float = SECONDS_FOR_BASELINES,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Evaluation:
     """Rolling-origin backtest: ``n_windows`` origins, ``step_size`` rows apart, the last one a horizon before the end.
 
@@ -92,6 +94,7 @@ def cross_validate(
     """
     if n_windows < 1:
         raise ConfigError(f"n_windows is {n_windows}, expected at least 1")
+    raw = data if isinstance(data, RawTable) else read(data, task.table)
     step = step_size or task.horizon
     reach = [task.horizon + back * step for back in reversed(range(n_windows))]
     first = fit(replace(task, test_size=reach[0], step_size=step), raw, network, training).setup
@@ -102,6 +105,8 @@ def cross_validate(
         start = first.split.test[:, 0]
         fold = (windows.origin - start[windows.series]) // step
         for index, rows in enumerate(reach[1:], start=1):
+            if progress is not None:
+                progress("training at each origin", index / n_windows)
             later = fit(replace(task, test_size=rows, step_size=step), raw, network, training).setup
             here = np.flatnonzero(fold == index)
             answer = model_forecasts(later, windows.select(here))
@@ -109,4 +114,4 @@ def cross_validate(
             if quantiles is not None:
                 quantiles[here] = answer.quantiles
         answers = replace(answers, point=point, quantiles=quantiles)
-    return judge(first, windows, [answers], seconds=seconds)
+    return judge(first, windows, [answers], seconds=seconds, progress=progress)

@@ -1,5 +1,6 @@
 """report.html: one file that says how good the model is, and shows why; nothing in it is loaded from elsewhere."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -46,14 +47,13 @@ def _page_style() -> str:
 
 
 def _top(view: View, shown: list[Element]) -> Element:
-    raw, horizon = view.raw, view.task.horizon
+    raw, horizon, reserve = view.raw, view.task.horizon, ""
     eyebrow = f"{', '.join(raw.targets)} · {raw.name} · {horizon:,} {'step' if horizon == 1 else 'steps'} ahead"
     if view.report.evaluation is None:
         headline = "Trained, and not yet scored"
         lead = "No rows were held back for a test, so nothing here says how good the forecasts are."
     else:
-        verdict = view.board.verdict(view.model.name)
-        headline = verdict[:1].upper() + verdict[1:]
+        headline, reserve = _verdict(view)
         board = view.board
         lead = (
             f"Judged by {view.metric} on {board.windows:,} {'forecast' if board.windows == 1 else 'forecasts'} of rows "
@@ -64,9 +64,18 @@ def _top(view: View, shown: list[Element]) -> Element:
         "header",
         h("p", eyebrow, cls="eyebrow"),
         h("h1", headline),
+        h("p", reserve, cls="reserve") if reserve else None,
         h("p", lead, cls="lead"),
         h("nav", *links, aria_label="Contents"),
     )
+
+
+def _verdict(view: View) -> tuple[str, str]:
+    """The verdict, and the tests and reservations that follow it."""
+    whole = view.board.verdict(view.model.name)
+    headline, _, rest = re.sub(r"(, Diebold-|, on the |; )", r"\n\1", whole, count=1).partition("\n")
+    rest = re.sub("^[,;] ", "", rest)
+    return headline, rest[:1].upper() + rest[1:] + ("." if rest else "")
 
 
 # Pictures for elsewhere

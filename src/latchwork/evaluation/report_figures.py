@@ -14,16 +14,16 @@ from latchwork.evaluation.svg_ticks import number
 
 LAYERS = 8
 SPLIT_ROWS = 12
-PARTS = ("train", "validation", "gap", "test")
+PARTS = {"train": "training", "validation": "validation", "gap": "gap, unused", "test": "test"}
 
 
 def leaderboard(view: View, width: int) -> Element:
     """The deciding metric of every method that was run, with its interval; the model stands out."""
     board = view.board
     rows = [row for row in board.rows if math.isfinite(row.values[board.main])]
-    texts = [_reading(row, board.main) for row in rows]
+    texts = [_reading(row, board.main, board.windows, short=width < 500) for row in rows]
     drawn = [
-        Bar(row.name, row.values[board.main], row.lower, row.upper, text, row.model)
+        Bar(row.name, row.values[board.main], row.lower, row.upper, text, _style(row, board.windows))
         for row, text in zip(rows, texts, strict=True)
     ]
     label = f"{view.metric} of {len(rows)} methods, lower is better; the model is {view.model.name}"
@@ -31,9 +31,16 @@ def leaderboard(view: View, width: int) -> Element:
     return bars(drawn, width=width, label=label, x_title=title)
 
 
-def _reading(row: Row, main: str) -> str:
+def _style(row: Row, windows: int) -> str:
+    return "chosen" if row.model else "partial" if row.windows < windows else "other"
+
+
+def _reading(row: Row, main: str, windows: int, *, short: bool) -> str:
     value = number(row.values[main])
-    return value if math.isnan(row.lower) else f"{value} [{number(row.lower)}, {number(row.upper)}]"
+    if short:
+        return value + (f" ({row.windows:,} of {windows:,})" if row.windows < windows else "")
+    some = f"on {row.windows:,} of {windows:,}: " if row.windows < windows else ""
+    return some + (value if math.isnan(row.lower) else f"{value} [{number(row.lower)}, {number(row.upper)}]")
 
 
 # Forecasts
@@ -43,7 +50,7 @@ def forecast(view: View, panel: Panel, width: int, height: int, *, keys: bool = 
     """Forecasts over what came true: history in grey, the bands, the median, and the best baseline dashed."""
     windows, horizon, rows = view.windows, view.windows.horizon, panel.rows
     index, target = int(windows.series[rows[0]]), int(windows.target[rows[0]])
-    one, name = view.series[index], view.name(index, target)
+    one = view.series[index]
     first, last = int(windows.origin[rows[0]]), int(windows.origin[rows[-1]]) + horizon
     start = max(0, first - _history(view, last - first))
     times, actual = one.times.astype(np.float64), one.target[:, target]
@@ -61,7 +68,7 @@ def forecast(view: View, panel: Panel, width: int, height: int, *, keys: bool = 
         width=width,
         height=height,
         label=_told(view, panel),
-        y_title=view.raw.targets[target] if name != view.raw.targets[target] else "",
+        y_title=view.raw.targets[target],
         keys=_keys(view, other is not None) if keys else (),
     )
     for row in rows:
@@ -102,7 +109,7 @@ def _told(view: View, panel: Panel) -> str:
 
 def _keys(view: View, rival: bool) -> list[Key]:
     bands = view.bands()
-    keys = [Key("before", "history"), Key("came true", "actual"), Key(f"{view.model.name} (median)", "model")]
+    keys = [Key("history", "history"), Key("actual", "actual"), Key(f"{view.model.name} (median)", "model")]
     keys += [Key(view.board.best, "rival")] if rival else []
     places = enumerate(bands, start=4 - len(bands))
     return keys + [Key(f"{band.share:.0%}", f"band-{place}", "band") for place, band in places]
@@ -167,7 +174,7 @@ def split(view: View, width: int) -> Element:
     row_height, top, right = (34 if len(chosen) == 1 else 20), 26, width - 12.0
     bottom = top + row_height * len(chosen)
     root = figure(width, bottom + 26, f"Training, validation and test rows of {len(chosen)} series")
-    _split_keys(root)
+    _split_keys(root, {part for index in chosen for part, _, _ in parts(view, index)})
     for line, (index, own) in enumerate(zip(chosen, times, strict=True)):
         middle = top + row_height * (line + 0.5)
         if len(chosen) > 1:
@@ -176,7 +183,9 @@ def split(view: View, width: int) -> Element:
         for part, first, stop in parts(view, index):
             if stop > first:
                 begin, end = scale.place([own[first], own[min(stop, len(own) - 1)]], left, right).tolist()
-                told = f"{view.series[index].id}, {part}: {stop - first:,} rows, {_span(view, index, first, stop)}"
+                told = (
+                    f"{view.series[index].id}, {PARTS[part]}: {stop - first:,} rows, {_span(view, index, first, stop)}"
+                )
                 shape = {"x": begin, "y": middle - row_height * 0.36, "width": max(end - begin - 1, 1.0)}
                 title = element("title", told)
                 root.append(element("rect", title, cls=f"part-{part}", height=row_height * 0.72, **shape))
@@ -189,9 +198,11 @@ def split(view: View, width: int) -> Element:
     return root
 
 
-def _split_keys(root: Element) -> None:
+def _split_keys(root: Element, there: set[str]) -> None:
     across = 12.0
-    for part, text in zip(PARTS, ("training", "validation", "gap, unused", "test"), strict=True):
+    for part, text in PARTS.items():
+        if part not in there:
+            continue
         root.append(element("rect", cls=f"part-{part}", x=across, y=5, width=14, height=10))
         root.append(element("text", text, cls="key", x=across + 20, y=14))
         across += 20 + text_width(text) + 16
@@ -236,7 +247,7 @@ def learning(view: View, width: int) -> Element:
     wide = len(positive) > 0 and positive.min() > 0 and positive.max() > 25 * np.median(positive)
     keys = [Key("training, each step", "faint")]
     if len(at):
-        keys += [Key("training, mean", "model"), Key("validation", "rival"), Key("gap", "gap", "band")]
+        keys += [Key("training, mean", "model"), Key("validation", "rival"), Key("overfitting gap", "gap", "band")]
     plot = Plot(
         Scale.over([0.0], steps),
         Scale.over(loss, train, validation, kind="log" if wide else "number", pad=0.03),
@@ -247,10 +258,10 @@ def learning(view: View, width: int) -> Element:
         y_title="loss (log scale)" if wide else "loss",
         keys=keys,
     )
-    plot.band(at, np.fmin(train, validation), np.fmax(train, validation), "gap")
+    plot.band(at, train, np.maximum(train, validation), "gap")
     plot.line(steps, loss, "faint")
     if len(at):
-        plot.steps(np.concatenate([[0.0], at]), train, "model")
+        plot.line(at, train, "model")
         plot.line(at, validation, "rival")
         texts = [f"step {s:.0f}: validation {number(v)}" for s, v in zip(at, validation, strict=True)]
         plot.dots(at, validation, "rival", texts, 3)
@@ -266,12 +277,12 @@ def learning_rate(view: View, width: int) -> Element:
         Scale.over([0.0], steps),
         Scale.over(rates, zero=True, pad=0.05),
         width=width,
-        height=240,
+        height=300,
         label="Learning rate by step",
         x_title="step",
         y_title="learning rate",
     )
-    plot.line(steps, rates, "model")
+    plot.steps(np.concatenate([[0.0], steps]), rates, "model")
     return plot.root
 
 
@@ -288,7 +299,7 @@ def gradients(view: View, width: int) -> Element:
         Scale.over([0.0], steps),
         Scale.over(norms, *lines, [clip] if clip else [], kind="log"),
         width=width,
-        height=320,
+        height=300,
         label="Norm of the gradient by step, whole and by layer, on a log scale",
         x_title="step",
         y_title="gradient norm (log scale)",

@@ -42,7 +42,12 @@ def section(anchor: str, heading: str, *content: Element | str | None) -> Elemen
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Element:
     """Short facts beside each other."""
-    return h("dl", *(h("div", h("dt", name), h("dd", value)) for name, value in pairs), cls="facts")
+    return h("dl", *(h("div", h("dt", name), h("dd", value), cls=_long(value)) for name, value in pairs), cls="facts")
+
+
+def _long(value: str) -> str | None:
+    """A hash takes a line of its own."""
+    return "long" if len(value) == 64 and " " not in value else None
 
 
 def table(
@@ -61,7 +66,8 @@ def table(
         first = h("th", row[0], scope="row", cls="wrap")
         cells = (h("td", text, cls=_column(place, right)) for place, text in enumerate(row[1:], start=1))
         body.append(h("tr", first, *cells, cls="chosen" if index in marked else None))
-    whole = h("table", h("caption", caption), h("thead", head), h("tbody", *body))
+    small = "small" if len(headers) <= 5 else None
+    whole = h("table", h("caption", caption), h("thead", head), h("tbody", *body), cls=small)
     return h("div", whole, cls="scroll", tabindex="0", role="region", aria_label=caption)
 
 

@@ -26,7 +26,7 @@ MEANINGS = {
     "mse": "MSE: mean squared error",
     "rmse": "RMSE: root of the mean squared error, in the units of the target; large errors weigh more",
     "smape": "sMAPE: 200 |y - f| / (|y| + |f|), from 0 to 200",
-    "mase": "MASE: mean absolute error over that of the last season's value on the training rows; below 1 is better than it",
+    "mase": "MASE: mean absolute error over that of the last season's value on the training rows",
     "owa": "OWA: mean of sMAPE and MASE, each over naive2's; below 1 is better than naive2",
     "scrps": "sCRPS: mean quantile loss over the mean absolute value; judges the whole distribution",
     "coverage": "coverage: share of values inside the interval; right when it equals the share named",
@@ -40,6 +40,8 @@ def score(view: View) -> Element:
     shown = [name for name in board.metrics if any(math.isfinite(row.values[name]) for row in board.rows)]
     titles = {name: f"coverage of {board.interval:.0%}" if name == "coverage" else TITLES[name] for name in shown}
     headers = ["method", *(titles[name] for name in shown)]
+    if board.main in shown:
+        headers.insert(shown.index(board.main) + 2, f"95% of {TITLES[board.main]}")
     headers += [f"to {board.best}"] if board.best else []
     rows = []
     for row in board.rows:
@@ -47,15 +49,20 @@ def score(view: View) -> Element:
         for name in shown:
             value = row.values[name]
             cells.append(f"{value:.1%}" if name == "coverage" and math.isfinite(value) else number(value, 4))
+            if name == board.main:
+                cells.append("–" if math.isnan(row.lower) else f"{number(row.lower)} to {number(row.upper)}")
         if board.best:
             cells.append("–" if math.isnan(row.relative) else f"{row.relative:+.1%}")
         rows.append(cells)
-    what = f"{_many(board.windows, 'forecast')} of {_many(board.series, 'series')}, {_many(board.horizon, 'step')} ahead"
+    asked = f"{_many(board.windows, 'forecast')} of {_many(board.series, 'series')}"
+    what = f"{asked}, {_many(board.horizon, 'step')} ahead"
     notes = [f"{row.name}: {row.note}" for row in board.rows if row.note]
     caption = (
         "Shorter is better. The thin line is the 95% interval, found by resampling whole series or stretches of time; "
         "the model's bar is the blue one in bold."
     )
+    if any(0 < row.windows < board.windows for row in board.rows):
+        caption += " A dashed outline: a method that ran out of time and answered some of the questions only."
     return section(
         "score",
         "Score",
@@ -69,7 +76,7 @@ def score(view: View) -> Element:
             chosen=[index for index, row in enumerate(board.rows) if row.model],
         ),
         bullets(notes) if notes else None,
-        h("p", "; ".join(MEANINGS[name] for name in shown) + ".", cls="quiet"),
+        h("ul", *(h("li", MEANINGS[name]) for name in shown), cls="meanings"),
     )
 
 
@@ -96,11 +103,11 @@ def forecasts(view: View) -> Element | None:
         content.append(pair(*(_panel(view, panel) for panel in panels)))
     several = len(view.ranked) >= 6
     said = (
-        f"Six of {len(view.ranked):,} series, from the lowest error to the highest, each at its own median origin."
+        f"Below, six of {len(view.ranked):,} series, from the lowest error to the highest, each at a typical origin."
         if several
-        else "The same colours from one origin at a time."
+        else "Below, one origin at a time."
     )
-    lead = "What the model said, drawn over what came true." + (f" Below: {said}" if len(panels) > 1 else "")
+    lead = "What the model said, drawn over what came true." + (f" {said}" if len(panels) > 1 else "")
     return section("forecasts", "Forecasts over actuals", h("p", lead, cls="quiet"), *content)
 
 
@@ -197,9 +204,7 @@ def data(view: View) -> Element:
         h("h3", "What was learned from, and what was held back"),
         picture(lambda width: draw.split(view, width), _split_caption(view), f"split by time · {view.source}"),
         _split_table(view),
-        None
-        if len(setup.validation)
-        else h("p", "No rows were kept for validation, so nothing stopped training early and no interval was corrected."),
+        None if len(setup.validation) else "No rows were kept for validation: nothing could stop training early.",
     )
 
 
@@ -216,16 +221,15 @@ def _split_table(view: View) -> Element:
     for index in range(len(view.series)):
         for part, first, stop in draw.parts(view, index):
             spans[part].append((index, first, stop))
-    names = {"train": "training", "validation": "validation", "gap": "gap, unused", "test": "test"}
     rows = []
     for part, found in spans.items():
         if not found:
-            rows += [] if part == "gap" else [[names[part], "0", "–", "–"]]
+            rows += [] if part == "gap" else [[draw.PARTS[part], "0", "–", "–"]]
             continue
         first = min(int(view.series[index].times[start]) for index, start, _ in found)
         last = max(int(view.series[index].times[stop - 1]) for index, _, stop in found)
         total = f"{sum(stop - start for _, start, stop in found):,}"
-        rows.append([names[part], total, view.raw.stamp(first), view.raw.stamp(last)])
+        rows.append([draw.PARTS[part], total, view.raw.stamp(first), view.raw.stamp(last)])
     return table(["part", "rows", "first", "last"], rows, caption="Rows of each part, over all series.", numeric=[1])
 
 
@@ -239,6 +243,11 @@ def training(view: View) -> Element:
     }[outcome.stopped]
     kept = f"; the weights of step {outcome.best_step:,}, the best validated, were kept" if outcome.best_step else ""
     lead = f"{_many(outcome.steps, 'step')}, then {why}{kept}."
+    if view.refitted:
+        lead += (
+            f" Then it was trained anew for {_many(outcome.best_step, 'step')}, on training and validation rows together;"
+            " the curves are those of the first training."
+        )
     content: list[Element | str | None] = [h("p", lead, cls="quiet")]
     source = f"metrics.jsonl · {view.source}"
     losses = [record["loss"] for record in view.steps if record["loss"] is not None]
@@ -246,7 +255,9 @@ def training(view: View) -> Element:
         content.append(picture(lambda width: draw.learning(view, width), _gap(view), source, heading="Loss"))
         layers = draw.layers(view)
         over = f" The first {draw.LAYERS} of {len(layers)} layers are drawn." if len(layers) > draw.LAYERS else ""
-        clip = f" Above {options.clip:g} it is shortened to that." if options.clip else " It was not clipped."
+        clip = (
+            f" A gradient longer than {options.clip:g} was shortened to that." if options.clip else " None was clipped."
+        )
         content.append(
             pair(
                 half(
@@ -257,7 +268,7 @@ def training(view: View) -> Element:
                 ),
                 half(
                     draw.learning_rate(view, HALF),
-                    f"The size of a step: {options.schedule}, highest {number(options.learning_rate)}.",
+                    f"The size of a step: {options.schedule}, {options.learning_rate or 0.0:g} at the highest.",
                     source,
                     heading="Learning rate",
                 ),
@@ -276,11 +287,13 @@ def _gap(view: View) -> str:
     if not view.validations:
         return "The loss of each step. There were no validation rows, so nothing tells overfitting from learning."
     measured = view.validation_name
-    text = f"Training and validation ({measured}). The shaded room between them is the overfitting gap."
+    text = (
+        f"Training and validation ({measured}). Where validation lies above training, the room between them is shaded."
+    )
     best = view.best_gap()
     if best is not None:
         train, validation = best
-        share = f" ({(validation - train) / train:+.0%})" if train > 0 else ""
+        share = f", a gap of {(validation - train) / train:.0%}" if validation > train > 0 else ": no overfitting gap"
         text += f" At the step kept: training {number(train)}, validation {number(validation)}{share}."
     return text
 
@@ -293,7 +306,7 @@ def stream(streamed: Streamed | None) -> Element:
     verdict = (
         "Pushed one row at a time, the model scores the same as offline."
         if gap <= SAME
-        else f"Pushed one row at a time, the model scores {gap:.2%} differently from offline: look into it before going live."
+        else f"Pushed one row at a time, the model scores {gap:.2%} off its score offline: find out why before use."
     )
     metric = streamed.metric
     rows = [["offline", number(streamed.offline, 5)], ["streamed", number(streamed.streamed, 5)]]
@@ -322,6 +335,7 @@ def made(view: View) -> Element:
     pipeline, report = view.setup.pipeline, view.report
     weights = sum(parameter.numel() for parameter in pipeline.forecaster.parameters())
     network = pipeline.network
+    memory = "carried for ever" if view.task.memory == "carried" else f"the last {view.plan.lookback:,} rows"
     shape = f"{view.setup.name}, {_many(pipeline.plan.hidden_size, 'unit')}, {_many(network.layers, 'layer')}"
     return section(
         "made",
@@ -330,7 +344,7 @@ def made(view: View) -> Element:
             [
                 ("Network", shape),
                 ("Weights", f"{weights:,}"),
-                ("Memory", "carried for ever" if view.task.memory == "carried" else f"the last {view.plan.lookback} rows"),
+                ("Memory", memory),
                 ("Seed", str(report.training.seed)),
                 ("Device", f"{report.training.device}, {report.training.precision}"),
                 ("latchwork", version("latchwork")),

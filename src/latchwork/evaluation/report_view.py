@@ -296,6 +296,12 @@ class View:
         return [(int(record.get("step", 0)), str(record["event"])) for record in found]
 
     @property
+    def refitted(self) -> bool:
+        """Whether the weights come from a second training, on the validation rows too (see training.fit)."""
+        asked = self.task.refit and self.task.memory == "window" and bool(len(self.setup.validation))
+        return asked and bool(self.outcome.best_step) and self.outcome.stopped != "interrupted"
+
+    @property
     def validation_name(self) -> str:
         """The figure that decided which weights were kept."""
         return next(iter(self.validations[0]["validation"]), "") if self.validations else ""

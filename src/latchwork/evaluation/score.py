@@ -38,7 +38,7 @@ def score(
     season   what ``windows.scale`` was made with; shown beside MASE
     metrics  of mae, mse, rmse, smape, mase, owa, scrps, coverage, width; OWA needs a row named 'naive2'
     main     the metric that decides; default: MASE where every window has a scale and there is more than one series (or
-             target, whose units differ), MAE otherwise
+             target, whose units differ), MAE otherwise; always among the columns
     models   names of the rows to be judged; default: the first. All others are baselines
     seed     of the bootstrap; ``samples`` is its number of draws
 
@@ -59,14 +59,15 @@ def score(
             raise ConfigError(f'no forecasts are named "{name}"; there are {names}{did_you_mean(name, names)}')
     board = _Board(windows, methods, _main(windows, main), seed, samples)
     best = board.best(judged)
-    rows = [board.row(method, tuple(metrics), method.name in judged, best) for method in methods]
-    rows.sort(key=lambda row: (row.windows == 0, _last(row.relative), _last(row.values.get(board.main, math.nan))))
+    shown = tuple(metrics) if board.main in metrics else (board.main, *metrics)
+    rows = [board.row(method, shown, method.name in judged, best) for method in methods]
+    rows.sort(key=lambda row: (row.windows == 0, _last(row.relative), _last(row.values[board.main])))
     others = [(model, rival.name) for model in judged for rival in methods if rival.name != model]
     return Leaderboard(
         rows=tuple(rows),
         comparisons=tuple(board.compare(model, rival) for model, rival in others),
         main=board.main,
-        metrics=tuple(metrics),
+        metrics=shown,
         best=best,
         windows=len(windows),
         series=len(np.unique(windows.series)),
@@ -205,8 +206,6 @@ def _check(windows: Windows, forecasts: Sequence[Forecasts], metrics: Sequence[s
             raise ConfigError(f'unknown metric "{metric}"; known are {list(TITLES)}{did_you_mean(metric, TITLES)}')
     if main is not None and main not in ("mae", "mase"):
         raise ConfigError(f'main is "{main}", expected "mae" or "mase"')
-    if main is not None and main not in metrics:
-        raise ConfigError(f'main is "{main}", which is not among the metrics {list(metrics)}; add it')
     for forecast in forecasts:
         if forecast.point.shape != windows.actual.shape:
             raise DataError(

@@ -27,7 +27,7 @@ MOST_POINTS = 900
 """Points of a line; a longer one keeps the lowest and the highest of each stretch, so that peaks stay."""
 
 FONT = 12
-_LETTER = 6.3  # mean width of a character in the tick font, an estimate
+_LETTER = 6.8  # mean width of a character in the tick font, an estimate
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -151,7 +151,7 @@ class Plot:
     ) -> None:
         self.x, self.y, self.width, self.height = x, y, width, height
         self.root = figure(width, height, label)
-        y_count = max(2, round(height / 62))
+        y_count = max(2, round(height / 52))
         y_ticks = y.ticks(y_count)
         self.left = 10 + max([text_width(tick.label) for tick in y_ticks] or [0.0])
         self.right = width - 12.0
@@ -243,14 +243,14 @@ class Plot:
 
 
 class Bar(NamedTuple):
-    """A row of a bar chart: a value, its interval (NaN: none), how it reads, and whether it is the one that matters."""
+    """A row of a bar chart: a value, its interval (NaN: none), how it reads; ``style`` is chosen, other or partial."""
 
     name: str
     value: float
     low: float
     high: float
     text: str
-    chosen: bool = False
+    style: str = "other"
 
 
 def bars(rows: Sequence[Bar], *, width: int, label: str, x_title: str = "", row_height: int = 30) -> Element:
@@ -259,8 +259,8 @@ def bars(rows: Sequence[Bar], *, width: int, label: str, x_title: str = "", row_
     tips = np.fmax(values, [row.high for row in rows])
     usual = float(np.nanmedian(values)) if np.isfinite(values).any() else 1.0
     scale = Scale.over(np.where(tips > 4 * usual, np.minimum(values, 4 * usual), tips), zero=True)
-    names = min(0.34 * width, max((text_width(row.name) * 1.08 for row in rows), default=0.0)) + 12
-    texts = max((text_width(row.text) for row in rows), default=0.0) + 12
+    names = min(0.34 * width, max((text_width(row.name) * 1.1 for row in rows), default=0.0)) + 14
+    texts = max((text_width(row.text) * 1.1 for row in rows), default=0.0) + 14
     left, right = names, max(width - texts, names + 60)
     height = len(rows) * row_height + (44 if x_title else 28)
     root = figure(width, height, label)
@@ -281,8 +281,7 @@ def bars(rows: Sequence[Bar], *, width: int, label: str, x_title: str = "", row_
 def _bar(row: Bar, scale: Scale, sides: tuple[float, float, float], middle: float, row_height: int) -> Element:
     left, right, width = sides
     name = shortened(row.name, left - 12)
-    style = "chosen" if row.chosen else "other"
-    group = element("g", element("title", f"{row.name}: {row.text}"), cls=f"bar {style}")
+    group = element("g", element("title", f"{row.name}: {row.text}"), cls=f"bar {row.style}")
     group.append(element("text", name, cls="name", x=left - 8, y=middle + 4, text_anchor="end"))
     if np.isfinite(row.value):
         end, thick = float(scale.place(row.value, left, right)), row_height * 0.5
@@ -294,7 +293,7 @@ def _bar(row: Bar, scale: Scale, sides: tuple[float, float, float], middle: floa
         elif np.isfinite(row.low + row.high):
             low, high = (float(scale.place(bound, left, right)) for bound in (row.low, row.high))
             whisker = f"M{_n(low)} {_n(middle - 4)}v8M{_n(low)} {_n(middle)}H{_n(high)}M{_n(high)} {_n(middle - 4)}v8"
-            group.append(element("path", cls="whisker", d=whisker))
+            group.extend([element("path", cls="halo", d=whisker), element("path", cls="whisker", d=whisker)])
     group.append(element("text", row.text, cls="value", x=width - 2.0, y=middle + 4, text_anchor="end"))
     return group
 

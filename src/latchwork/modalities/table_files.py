@@ -15,6 +15,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import polars as pl
+from narwhals.exceptions import DuplicateError
 
 from latchwork.errors import DataError, did_you_mean
 from latchwork.modalities.table_schema import TableOptions
@@ -235,11 +236,10 @@ def _frame(source: Any) -> pl.DataFrame:
             f"a table is a path or a pandas, polars or pyarrow frame, got {type(source).__name__}"
             + ("; make a frame of it with .to_frame()" if type(source).__name__ == "Series" else "")
         ) from error
+    except DuplicateError as error:
+        raise DataError("the frame has two columns of the same name; rename one of them") from error
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
-    columns = [str(column) for column in frame.columns]
-    if len(set(columns)) != len(columns):
-        raise DataError("the frame has two columns of the same name; rename one of them")
     try:
         return frame.to_polars()
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
@@ -250,7 +250,10 @@ def _frame(source: Any) -> pl.DataFrame:
 
 def _digest(frame: pl.DataFrame) -> str:
     simple = [column.name for column in frame if not column.dtype.is_nested() and column.dtype != pl.Object]
-    return hashlib.sha256(frame.select(simple).write_csv().encode()).hexdigest()
+    try:
+        return hashlib.sha256(frame.select(simple).write_csv().encode()).hexdigest()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the frame has a column of an unknown type ({_first_line(error)}); make it plain") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Streaming: a trained model, one row at a time."""
 
+from latchwork.streaming.replay import replay
 from latchwork.streaming.session import Prediction, Stream
 from latchwork.streaming.tracked import Held, Tracked
 
-__all__ = ["Held", "Prediction", "Stream", "Tracked"]
+__all__ = ["Held", "Prediction", "Stream", "Tracked", "replay"]

@@ -11,7 +11,7 @@ import polars as pl
 from latchwork.errors import DataError
 from latchwork.modalities import RawTable
 from latchwork.streaming.tracked import Tracked
-from latchwork.tasks import Pipeline
+from latchwork.tasks import Answer, Pipeline
 
 AHEAD = "ahead"
 """The field of a JSON row that holds what is known of the rows to come."""
@@ -102,6 +102,10 @@ class Stream:
             point={target: rows[i][levels.index(0.5)] for i, target in enumerate(table.targets)},
             quantiles={target: dict(zip(levels, rows[i], strict=True)) for i, target in enumerate(table.targets)},
         )
+
+    def forecast(self, series: str, future: RawTable | None = None) -> Answer:
+        """The forecast of a series from where it stands; nothing is taken in."""
+        return self.tracked.forecast([series], future)[0]
 
     def observe(self, row: Mapping[str, Any]) -> str:
         """Take in a row without asking for a forecast; returns the series."""

@@ -1,7 +1,7 @@
 """Where every series stands: its state, its last row, what is known of its future. A value: updating makes a new one."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Tracked:
         """After all rows of a table, and how many there were. All of them are checked before any is taken in."""
         tracked, count = self, 0
         waiting: dict[str, tuple[list[EncodedRow], RowState]] = {}
-        for row in raw.long_rows():
+        for row in rows_of(raw):
             name = tracked.pipeline.modality.row_id(row)
             known = tracked.held.get(name)
             rows, before = waiting.get(name, ([], None if known is None else known.row))
@@ -121,9 +121,7 @@ class Tracked:
         names = list(self.held)
         like = self.pipeline.initial_state([""])
         state = concatenate([self.held[name].state for name in names]) if names else select(like, [])
-        tails = [
-            {"times": one.tail.times.tolist(), "future": one.tail.future.tolist()} for one in self.held.values()
-        ]
+        tails = [{"times": one.tail.times.tolist(), "future": one.tail.future.tolist()} for one in self.held.values()]
         rows = [one.row._asdict() for one in self.held.values()]
         facts = {"model": self.pipeline.fingerprint(), "series": json.dumps(names), "rows": json.dumps(rows)}
         return pack_state(state, {**facts, "tails": json.dumps(tails)})
@@ -142,7 +140,9 @@ class Tracked:
             target = np.full((len(times), pipeline.plan.targets), np.nan)
             target[0] = 0.0
             future = np.array(tail["future"], dtype=np.float64).reshape(len(times), -1)
-            held[name] = Held(RowState.from_dict(row), select(state, [index]), Series(name, times, target, future=future))
+            held[name] = Held(
+                RowState.from_dict(row), select(state, [index]), Series(name, times, target, future=future)
+            )
         return cls(pipeline, held)
 
     def save(self, path: Path) -> None:
@@ -155,16 +155,40 @@ class Tracked:
         return cls.unpack(pipeline, storage.read_bytes(path), str(path))
 
 
+def rows_of(raw: RawTable, series: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a table as a stream takes them, in order of series and time."""
+    options = raw.options
+    for index in range(len(raw.ids)) if series is None else series:
+        first = int(raw.starts[index])
+        for place in range(first, first + int(raw.counts[index])):
+            time = int(raw.times[place])
+            row: dict[str, Any] = {options.id: raw.ids[index]}
+            row[options.time] = np.datetime64(time, "ns") if raw.dates else time
+            row |= {name: _given(column[place]) for name, column in raw.numbers.items()}
+            yield row | {name: column[place] for name, column in raw.texts.items()}
+
+
+def _given(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
+
+
 def _slice(series: Series, start: int) -> Series:
     return Series(
-        series.id, series.times[start:], series.target[start:], series.past[start:], series.future[start:], series.static
+        series.id,
+        series.times[start:],
+        series.target[start:],
+        series.past[start:],
+        series.future[start:],
+        series.static,
     )
 
 
 def _chunk(rows: Sequence[EncodedRow]) -> Rows:
     """Encoded rows as a batch of one."""
     target = torch.from_numpy(np.stack([row.target for row in rows])).double()
-    past, future = (torch.from_numpy(np.stack([getattr(row, part) for row in rows])).float() for part in ("past", "future"))
+    past, future = (
+        torch.from_numpy(np.stack([getattr(row, part) for row in rows])).float() for part in ("past", "future")
+    )
     return Rows(target.unsqueeze(0), past.unsqueeze(0), future.unsqueeze(0))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latchwork import storage
 from latchwork.layers import Network
 from latchwork.metrics import Conformal
 from latchwork.modalities import RawTable, Table
@@ -38,6 +39,10 @@ class Pipeline:
     conformal: Conformal | None = None
     scales: dict[str, list[list[float]]] = field(default_factory=dict)
     """With scale="fixed": (level, spread, change) of each known series over its training rows, [3][targets]; "" for the others."""
+
+    def fingerprint(self) -> str:
+        """A hash of the weights: a state belongs to one model."""
+        return storage.sha256(storage.pack_tensors(self.forecaster.state_dict()))
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -99,7 +99,7 @@ class _Run:
         # whoever keeps a packed copy of a weight asks its version.
         groups = parameter_groups(self.module, options.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate or 0.0, foreach=True)
-        self.state = State(self.module, self.optimizer, self.device, average=options.average > 0)
+        self.state = State(self.module, self.optimizer, self.device, average=bool(options.average))
         self.log = Log(None if folder is None else folder / "metrics.jsonl")
         self.checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", self.checkpoint_every)
         self.saved = -1

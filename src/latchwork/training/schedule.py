@@ -33,11 +33,11 @@ def rate(step: int, options: Training) -> float:
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters in groups for the optimizer: those that decay and those that do not, by share of the rate.
+    """The trainable parameters in groups for the optimizer: by whether they decay, and by their share of the rate.
 
     Weight matrices decay. Biases, the parameters of normalisation layers and everything with one dimension or none do
-    not: shrinking them takes capacity away and regularises nothing. A module with a ``rate_scale`` has its parameters, and those
-    of the modules inside it, trained at that share of the learning rate.
+    not: shrinking them takes capacity away and regularises nothing. A module with a ``rate_scale`` has its parameters,
+    and those of the modules inside it, trained at that share of the learning rate.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     scales: dict[str, float] = {}

@@ -1,0 +1,5 @@
+"""``python -m latchwork``."""
+
+from latchwork.cli import main
+
+main()
