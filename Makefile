@@ -13,7 +13,7 @@ TORCH_WHEELS = $(shell test "$$(uname -s)" = Linux && test -z "$$PIP_FIND_LINKS$
 	&& ! command -v nvidia-smi >/dev/null && echo https://download.pytorch.org/whl/cpu/torch/)
 
 # A thread for each of the JOBS test processes: more would only get in each other's way.
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rs
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rfEs
 
 .PHONY: help venv demo test test-all check format bench docs lock clean
 
@@ -39,13 +39,14 @@ format: $(READY) ## put the formatting right, and what else ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## every benchmark, one JSON file each in runs/bench
-	@mkdir -p runs/bench
-	@set -e; for script in benchmarks/*/*.py; do \
-		test -e "$$script" || { echo "no benchmarks here"; exit 0; }; \
-		echo "$$script"; \
-		$(BIN)/python "$$script" --json > "runs/bench/$$(basename "$$script" .py).json"; \
-	done
+bench: $(READY) ## every benchmark, one JSON file each in runs/bench; some want LATCHWORK_DATA
+	@mkdir -p runs/bench; failed=; \
+	for script in $(filter-out %/common.py,$(wildcard benchmarks/*/*.py)); do \
+		result=runs/bench/$$(basename "$$script" .py).json; \
+		echo "$$script > $$result"; \
+		$(BIN)/python "$$script" --json > "$$result" || { failed="$$failed $$script"; rm -f "$$result"; }; \
+	done; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 docs: $(READY) ## the documentation as a site, in site/
 	$(BIN)/mkdocs build --strict

@@ -75,7 +75,7 @@ def test_every_baseline_answers_every_window_in_order() -> None:
 @settings(max_examples=4, deadline=None)
 def test_rows_at_and_after_the_origin_change_nothing(seed: int, origin: int, holes: float) -> None:
     """Also where the rows around the origin are missing, and fits and spreads come from the training rows alone."""
-    values = table(seed=seed, holes=holes)
+    values = table(targets=1, seed=seed, holes=holes)
     windows = ask([values], [origin])
     altered = values.copy()
     altered[origin:] = np.random.default_rng(seed).normal(1000, 500, size=altered[origin:].shape)
@@ -95,7 +95,7 @@ def test_an_early_window_does_not_depend_on_later_ones_or_their_rows() -> None:
 
 def test_rows_after_the_training_part_are_not_fitted_on() -> None:
     """Two series: what happens in the validation rows of one leaves the forecasts of the other."""
-    tables = [table(seed=4), table(seed=5)]
+    tables = [table(targets=1, seed=4), table(targets=1, seed=5)]
     altered = [tables[0], tables[1].copy()]
     altered[1][100:] = 1e6
     windows = ask(tables, [120])
@@ -105,7 +105,7 @@ def test_rows_after_the_training_part_are_not_fitted_on() -> None:
 
 
 def test_a_series_never_seen_is_forecast_and_not_learned_from() -> None:
-    tables = [table(seed=6), table(seed=7)]
+    tables = [table(targets=1, seed=6), table(targets=1, seed=7)]
     altered = [tables[0], 100 * tables[1]]
     windows = ask(tables, [120])
     runs = [
@@ -198,7 +198,7 @@ def test_options_are_checked() -> None:
 
 
 def test_intervals_cover_about_what_they_promise() -> None:
-    tables = [table(rows=400, targets=3, seed=seed, holes=0.05) for seed in range(3)]
+    tables = [table(rows=400, seed=seed, holes=0.05) for seed in range(3)]
     windows = ask(tables, list(range(250, 390, 21)))
     answers = run_baselines([as_series(values) for values in tables], windows, [250] * 3, SEASON, LEVELS)
     for answer in answers:

@@ -236,7 +236,7 @@ def _normal(levels: tuple[float, ...]) -> Array:
 
 def _golden(places: Rows) -> Array:
     """Multiples of the golden ratio, less their whole part: the first n of them are spread evenly over [0, 1)."""
-    return places * 0.6180339887498949 % 1
+    return np.asarray(places * 0.6180339887498949 % 1, dtype=np.float64)
 
 
 def _spread_order(count: int) -> Rows:

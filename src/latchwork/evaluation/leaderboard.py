@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -233,14 +234,14 @@ class Leaderboard:
                 head = f"covers\n{self.interval:.0%}"
             table.add_column(head.replace(" 0-200", "\n0-200"), justify="right", no_wrap=True)
         if self.best:
-            table.add_column(f"to\n{self.best}", justify="right", no_wrap=True)
+            table.add_column(f"to\n{escape(self.best)}", justify="right", no_wrap=True)
         for row in self.rows:
             cells = [_figure(row.values[name]) for name in shown]
             if intervals and self.main in shown and not math.isnan(row.lower):
                 cells[shown.index(self.main)] += f" [{_figure(row.lower)}, {_figure(row.upper)}]"
             if self.best:
                 cells.append("" if math.isnan(row.relative) else f"{row.relative:+.0%}")
-            table.add_row(row.name, *cells, style="bold green" if row.model else None)
+            table.add_row(escape(row.name), *cells, style="bold green" if row.model else None)
         return table
 
     def _caption(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from latchwork import storage
+from latchwork.errors import ConfigError
 from latchwork.evaluation import report_figures as draw
 from latchwork.evaluation import report_sections as sections
 from latchwork.evaluation.report_view import Report, Streamed, View
@@ -13,6 +14,20 @@ from latchwork.evaluation.svg import element as h
 from latchwork.evaluation.svg import side_by_side, standalone, stylesheet, write
 
 __all__ = ["Report", "Streamed", "forecast_svg", "leaderboard_svg", "picture_svg", "render", "write_report"]
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+{title}
+<style>
+{style}</style>
+</head>
+{body}
+</html>
+"""
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -30,16 +45,8 @@ def render(report: Report) -> str:
     parts += [sections.stream(report.streamed), sections.made(view)]
     shown = [part for part in parts if part is not None]
     title = f"latchwork: {', '.join(report.raw.targets)} of {report.raw.name}"
-    head = h(
-        "head",
-        h("meta", charset="utf-8"),
-        h("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        h("meta", name="color-scheme", content="light dark"),
-        h("title", title),
-        h("style", stylesheet() + _page_style()),
-    )
     body = h("body", _top(view, shown), h("main", *shown), h("footer", f"latchwork report · {view.source}"))
-    return f"<!doctype html>\n{write(h('html', head, body, lang='en'))}\n"
+    return _PAGE.format(title=write(h("title", title)), style=stylesheet() + _page_style(), body=write(body))
 
 
 def _page_style() -> str:
@@ -86,23 +93,29 @@ def forecast_svg(report: Report, *, width: int = 720, height: int = 360) -> str:
 
     Raises ConfigError where nothing was scored.
     """
-    view = View(report)
+    view = _scored(report)
     return standalone(_forecast(view, width, height), title="Forecasts over actual values")
 
 
 def leaderboard_svg(report: Report, *, width: int = 560) -> str:
     """The bars of the leaderboard as an SVG file; see :func:`forecast_svg`."""
-    view = View(report)
+    view = _scored(report)
     return standalone(draw.leaderboard(view, width), title="Leaderboard")
 
 
 def picture_svg(report: Report, *, width: int = 1200, height: int = 380) -> str:
     """Leaderboard and forecasts beside each other as one SVG file: a run in one picture."""
-    view = View(report)
+    view = _scored(report)
     board = draw.leaderboard(view, round(width * 0.42))
     label = view.board.verdict(view.model.name)
     whole = side_by_side([board, _forecast(view, round(width * 0.54), height)], label=label)
     return standalone(whole, title=label)
+
+
+def _scored(report: Report) -> View:
+    if report.evaluation is None:
+        raise ConfigError("no rows were held back for a test, so there is nothing to draw; train with a test_size")
+    return View(report)
 
 
 def _forecast(view: View, width: int, height: int) -> Element:

@@ -189,7 +189,7 @@ def split(view: View, width: int) -> Element:
                 shape = {"x": begin, "y": middle - row_height * 0.36, "width": max(end - begin - 1, 1.0)}
                 title = element("title", told)
                 root.append(element("rect", title, cls=f"part-{part}", height=row_height * 0.72, **shape))
-    for tick in scale.ticks(max(2, int((right - left) / 92))):
+    for tick in scale.ticks(max(2, int((right - left) / (76 if scale.kind == "date" else 62)))):
         place = float(scale.place(tick.value, left, right))
         half = text_width(tick.label) / 2
         middle = min(max(place, half + 1), width - half - 1)

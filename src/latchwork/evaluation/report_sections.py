@@ -244,10 +244,8 @@ def training(view: View) -> Element:
     kept = f"; the weights of step {outcome.best_step:,}, the best validated, were kept" if outcome.best_step else ""
     lead = f"{_many(outcome.steps, 'step')}, then {why}{kept}."
     if view.refitted:
-        lead += (
-            f" Then it was trained anew for {_many(outcome.best_step, 'step')}, on training and validation rows together;"
-            " the curves are those of the first training."
-        )
+        again = f"for {_many(outcome.best_step, 'step')} on training and validation rows together"
+        lead += f" Then it was trained anew {again}. The curves are those of the first training."
     content: list[Element | str | None] = [h("p", lead, cls="quiet")]
     source = f"metrics.jsonl · {view.source}"
     losses = [record["loss"] for record in view.steps if record["loss"] is not None]

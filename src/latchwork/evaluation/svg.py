@@ -167,7 +167,7 @@ class Plot:
             self.root.append(element("path", cls="grid", d=f"M{_n(self.left)} {_n(place)}H{_n(self.right)}"))
             attributes = {"cls": "tick", "x": self.left - 6, "y": float(place) + 4, "text_anchor": "end"}
             self.root.append(element("text", tick.label, **attributes))
-        widest = 92 if self.x.kind == "date" else 62
+        widest = 76 if self.x.kind == "date" else 62
         x_ticks = self.x.ticks(max(2, int((self.right - self.left) / widest)))
         taken = -np.inf
         for tick, place in zip(x_ticks, self._across([tick.value for tick in x_ticks]), strict=True):
@@ -390,5 +390,5 @@ def side_by_side(drawings: Sequence[Element], *, label: str, gap: int = 24, marg
 
 
 def write(node: Element) -> str:
-    """An element of a page as HTML text."""
-    return ElementTree.tostring(node, encoding="unicode", method="html")
+    """An element as text that is both HTML and XML: every < of a text or an attribute escaped, every element closed."""
+    return ElementTree.tostring(node, encoding="unicode", short_empty_elements=False)

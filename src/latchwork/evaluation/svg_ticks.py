@@ -45,19 +45,19 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def number_ticks(low: float, high: float, count: int) -> list[Tick]:
-    """About ``count`` round numbers inside [low, high], all written with the same digits.
+    """At most ``count`` + 1 round numbers inside [low, high], all written with the same digits.
 
     >>> [tick.label for tick in number_ticks(0, 1, 4)]
     ['0', '0.25', '0.5', '0.75', '1']
     """
-    step = _round_step((high - low) / max(1, count))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    values = [index * step for index in range(first, last + 1)]
+    steps = _round_steps((high - low) / (count + 1))
+    step = next(step for step in steps if len(_multiples(low, high, step)) <= count + 1)
+    values = [index * step for index in _multiples(low, high, step)]
     largest = max((abs(value) for value in values), default=0.0)
     if largest >= 1e15 or step < 1e-5:
         return [Tick(value, f"{value:.4g}") for value in values]
     unit, suffix = next(((unit, text) for unit, text in _SUFFIXES if largest >= unit), (1.0, ""))
-    decimals = next(digits for digits in range(12) if _whole(step / unit * 10**digits))
+    decimals = next((digits for digits in range(9) if _whole(step / unit * 10**digits)), 9)
     texts = [f"{value / unit:,.{decimals}f}" for value in values]
     if decimals and not suffix:
         texts = [text.rstrip("0").rstrip(".") if _all_short(texts) else text for text in texts]
@@ -72,10 +72,14 @@ def _whole(value: float) -> bool:
     return abs(value - round(value)) < 1e-6
 
 
-def _round_step(rough: float) -> float:
-    """The next 1, 2, 2.5 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
+def _multiples(low: float, high: float, step: float) -> range:
+    return range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+
+
+def _round_steps(least: float) -> list[float]:
+    """1, 2, 2.5 and 5 times powers of ten, from about ``least`` on."""
+    power = math.floor(math.log10(least))
+    return [factor * 10.0**each for each in (power, power + 1) for factor in (1, 2, 2.5, 5)]
 
 
 def log_ticks(low: float, high: float, count: int) -> list[Tick]:
@@ -92,13 +96,13 @@ def _power(value: float) -> str:
     return f"{value:g}" if 1e-4 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def date_ticks(low: float, high: float, count: int) -> list[Tick]:
+def date_ticks(low: float, high: float, count: float) -> list[Tick]:
     """Round moments inside [low, high], nanoseconds since 1970: whole hours, days, Mondays, months or years.
 
     >>> [tick.label for tick in date_ticks(0, 3 * 366 * DAY, 4)]
     ['1970', '1971', '1972', '1973']
     """
-    span = high - low
+    span, count = high - low, count + 0.5
     for unit, n in _CLOCK:
         if span / (unit * n) <= count:
             return _clock_ticks(low, high, unit * n)

@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from latchwork.errors import ConfigError, StateError
 from latchwork.layers import Network
 from latchwork.tasks.forecast_data import Answer, Rows, Sizes
-from latchwork.tasks.normalize import LEVEL_FLOOR, LIMIT
+from latchwork.tasks.normalize import LEVEL_FLOOR
+from latchwork.tasks.normalize import LIMIT as LIMITS
+
+
+LIMIT = LIMITS["season"]
 
 
 class Scale(NamedTuple):

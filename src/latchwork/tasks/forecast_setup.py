@@ -111,7 +111,14 @@ class ForecastSetup:
             }
         batch = 256 if windows >= ENOUGH else 64
         steps = int(np.clip(3.5 * windows / batch, 200, 2000))
-        return {"batch_size": batch, "learning_rate": 4e-3, "steps": steps, "patience": 8, "truncate": 0, "average": 0.998}
+        return {
+            "batch_size": batch,
+            "learning_rate": 4e-3,
+            "steps": steps,
+            "patience": 8,
+            "truncate": 0,
+            "average": 0.998,
+        }
 
     @property
     def units(self) -> Tensor:

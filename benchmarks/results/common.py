@@ -1,0 +1,53 @@
+"""What the result scripts share: where the data is, how a run is told."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import latchwork
+
+
+def data(*parts: str) -> Path:
+    """A file of the public data sets, below the folder that LATCHWORK_DATA names."""
+    root = os.environ.get("LATCHWORK_DATA")
+    if not root:
+        sys.exit("LATCHWORK_DATA is not set; give the folder that holds the public data sets")
+    path = Path(root, *parts)
+    if not path.exists():
+        sys.exit(f"{path} is not there; LATCHWORK_DATA names another folder, or the set is missing")
+    return path
+
+
+def run(name: str, measure: Callable[[int], dict[str, Any]]) -> None:
+    """Measure once for each seed asked for; print the figures, as JSON with --json."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="one JSON line a seed on standard output")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for seed in options.seed:
+        begin = time.perf_counter()
+        figures = measure(seed)
+        facts = {
+            "result": name,
+            "seed": seed,
+            **figures,
+            "seconds": round(time.perf_counter() - begin, 1),
+            "threads": options.threads,
+            "latchwork": latchwork.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+        if options.json:
+            print(json.dumps(facts), flush=True)
+        else:
+            print("\n".join(f"{key:>20}  {value}" for key, value in facts.items()), flush=True)
