@@ -1,8 +1,8 @@
-import os
 import re
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +14,7 @@ from latchwork.errors import ConfigError
 from latchwork.evaluation import report as page
 from latchwork.evaluation.backtest import Evaluation, model_forecasts
 from latchwork.evaluation.report import Report, Streamed, render, write_report
+from latchwork.evaluation.report_figures import parts
 from latchwork.evaluation.report_view import View
 from latchwork.evaluation.score import score
 from latchwork.evaluation.svg import NAMESPACE
@@ -119,14 +120,16 @@ def checked(report: Report) -> Reader:
     reader = Reader(text)
     for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         assert ElementTree.fromstring(drawing).get("role") == "img"
-        assert "nan" not in drawing.lower().replace("nance", "")
+        assert "nan" not in drawing.lower()
     for drawing in reader.all("svg"):
         assert drawing["aria-label"]
     assert all(header["scope"] in ("row", "col") for header in reader.all("th"))
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in reader.tags}
     assert "<script" not in text
     assert set(re.findall(r"https?://[^\s\"'<]+", text)) <= {NAMESPACE}
-    assert not re.search(r"url\(|@import|\son\w+=|\bsrc=|javascript:", text)
+    assert not re.search(r"url\(|@import", text)
+    names = {name for _, attributes in reader.tags for name in attributes}
+    assert not {name for name in names if name.startswith("on") or name in ("src", "srcset", "style", "xlink:href")}
     anchors = {attributes["id"] for _, attributes in reader.tags if "id" in attributes}
     links = [link["href"] or "" for link in reader.all("a")]
     assert {link.removeprefix("#") for link in links} == anchors
@@ -176,7 +179,7 @@ def test_the_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "run" / "report.html"
     write_report(path, made())
     assert path.read_text() == render(made())
-    assert os.listdir(path.parent) == ["report.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
 
 
 def test_names_from_the_data_can_do_no_harm() -> None:
@@ -341,12 +344,10 @@ def test_the_gap_is_that_of_the_step_kept() -> None:
 
 
 def test_parts_of_the_split_follow_each_other() -> None:
-    from latchwork.evaluation.report_figures import parts
-
     view = View(made(gap=2))
     found = parts(view, 0)
     assert [part for part, _, _ in found] == ["train", "gap", "validation", "gap", "test"]
     assert found[0][1] == 0
     assert found[-1][2] == view.series[0].observed
-    assert all(first[2] == second[1] for first, second in zip(found, found[1:], strict=False))
+    assert all(first[2] == second[1] for first, second in pairwise(found))
     assert all(stop - first == 2 for part, first, stop in found if part == "gap")

@@ -29,7 +29,7 @@ MEANINGS = {
     "mase": "MASE: mean absolute error over that of the last season's value on the training rows",
     "owa": "OWA: mean of sMAPE and MASE, each over naive2's; below 1 is better than naive2",
     "scrps": "sCRPS: mean quantile loss over the mean absolute value; judges the whole distribution",
-    "coverage": "coverage: share of values inside the interval; right when it equals the share named",
+    "coverage": "covers: share of values inside the interval; right when it equals the share named",
     "width": "width: mean width of that interval, in the units of the target",
 }
 
@@ -38,10 +38,10 @@ def score(view: View) -> Element:
     """The leaderboard: bars, table, what the columns mean, and what is to be said of the rows."""
     board = view.board
     shown = [name for name in board.metrics if any(math.isfinite(row.values[name]) for row in board.rows)]
-    titles = {name: f"coverage of {board.interval:.0%}" if name == "coverage" else TITLES[name] for name in shown}
+    titles = {name: f"covers {board.interval:.0%}" if name == "coverage" else TITLES[name].split()[0] for name in shown}
     headers = ["method", *(titles[name] for name in shown)]
     if board.main in shown:
-        headers.insert(shown.index(board.main) + 2, f"95% of {TITLES[board.main]}")
+        headers.insert(shown.index(board.main) + 2, "95% interval")
     headers += [f"to {board.best}"] if board.best else []
     rows = []
     for row in board.rows:
@@ -71,7 +71,7 @@ def score(view: View) -> Element:
         table(
             headers,
             rows,
-            caption="All figures; lower is better, but for coverage.",
+            caption=f"All figures, the interval being that of {view.metric}; lower is better, but for coverage.",
             numeric=range(1, len(headers)),
             chosen=[index for index, row in enumerate(board.rows) if row.model],
         ),
@@ -291,7 +291,9 @@ def _gap(view: View) -> str:
     best = view.best_gap()
     if best is not None:
         train, validation = best
-        share = f", a gap of {(validation - train) / train:.0%}" if validation > train > 0 else ": no overfitting gap"
+        share = (
+            f", a gap of {(validation - train) / train:.0%}" if validation > train > 0 else ", which is not above it"
+        )
         text += f" At the step kept: training {number(train)}, validation {number(validation)}{share}."
     return text
 

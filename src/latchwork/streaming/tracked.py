@@ -1,6 +1,5 @@
 """Where every series stands: its state, its last row, what is known of its future. A value: updating makes a new one."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,8 +122,8 @@ class Tracked:
         state = concatenate([self.held[name].state for name in names]) if names else select(like, [])
         tails = [{"times": one.tail.times.tolist(), "future": one.tail.future.tolist()} for one in self.held.values()]
         rows = [one.row._asdict() for one in self.held.values()]
-        facts = {"model": self.pipeline.fingerprint(), "series": json.dumps(names), "rows": json.dumps(rows)}
-        return pack_state(state, {**facts, "tails": json.dumps(tails)})
+        facts = {"model": self.pipeline.fingerprint(), "series": names, "rows": rows, "tails": tails}
+        return pack_state(state, facts)
 
     @classmethod
     def unpack(cls, pipeline: Pipeline, data: bytes, source: str) -> "Tracked":
@@ -133,7 +132,7 @@ class Tracked:
         state, facts = unpack_state(data, source, like)
         if facts.get("model") != pipeline.fingerprint():
             raise StateError(f"{source} is the state of another model; give the snapshot of this one, or start anew")
-        names, rows, tails = (json.loads(facts[key]) for key in ("series", "rows", "tails"))
+        names, rows, tails = facts["series"], facts["rows"], facts["tails"]
         held = {}
         for index, (name, row, tail) in enumerate(zip(names, rows, tails, strict=True)):
             times = np.array(tail["times"], dtype=np.int64)

@@ -80,7 +80,8 @@ class SegmentNetwork(nn.Module):
             ahead = nn.functional.pad(window.future[:, time:], (0, 0, 0, self.ahead * self.segment - self.horizon))
             question = question + self.known(ahead.reshape(batch, self.ahead, -1))
         copies = map_state(lambda leaf: leaf.repeat_interleave(self.ahead, 0), state)
-        answer, _ = self.recurrence.step(question.reshape(batch * self.ahead, -1), copies)
+        # One step each, through forward: in training what is dropped between layers is dropped here too.
+        answer, _ = self.recurrence(question.reshape(batch * self.ahead, 1, -1), copies)
         answer = self.head(self.dropout(answer))
         answer = answer.view(batch, -1, self.targets, self.outputs)[:, : self.horizon]
         return answer if self.highway is None else answer + self.highway(z).unsqueeze(-1)

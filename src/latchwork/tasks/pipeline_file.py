@@ -1,5 +1,6 @@
 """A pipeline in a folder: config.json and model.safetensors, all that loading needs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -99,23 +100,30 @@ def forecast_from(options: Mapping[str, Any]) -> Forecast:
     return Forecast(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def pack_state(state: Any, metadata: Mapping[str, str]) -> bytes:
-    """A state as safetensors bytes. Missing values are written as 0 beside a mask, so that a file holds finite numbers only."""
+def pack_state(state: Any, facts: Mapping[str, Any]) -> bytes:
+    """A state as safetensors bytes, with facts that JSON can hold; the same state gives the same bytes.
+
+    Missing values are written as 0 beside a mask, so that a file holds finite numbers only.
+    """
     leaves: dict[str, Tensor] = {}
     for name, leaf in flatten(state).items():
         missing = leaf.isnan()
         leaves[name] = leaf.nan_to_num() if missing.any() else leaf
         if missing.any():
             leaves[name + MISSING] = missing
-    return storage.pack_tensors(leaves, metadata)
+    return storage.pack_tensors(leaves, {"facts": json.dumps(facts)})  # one key: safetensors keeps no order among them
 
 
-def unpack_state(data: bytes, source: str, like: Any) -> tuple[Any, dict[str, str]]:
-    """The inverse of :func:`pack_state`, checked against a state of the same pipeline: (state, metadata)."""
+def unpack_state(data: bytes, source: str, like: Any) -> tuple[Any, dict[str, Any]]:
+    """The inverse of :func:`pack_state`, checked against a state of the same pipeline: (state, facts)."""
     tensors, metadata = storage.unpack_tensors(data, source)
     leaves: dict[str, Tensor] = {}
     for name, leaf in tensors.items():
         if not name.endswith(MISSING):
             mask = tensors.get(name + MISSING)
             leaves[name] = leaf if mask is None else torch.where(mask, torch.nan, leaf)
-    return unflatten(like, leaves), metadata
+    try:
+        facts = json.loads(metadata["facts"])
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"{source} is damaged: it does not say what state it holds ({error})") from error
+    return unflatten(like, leaves), facts
