@@ -24,6 +24,8 @@ class Forecast(TableOptions):
         levels: Probabilities of the quantiles; 0.5 must be among them.
         intervals: "conformal": quantiles widened or narrowed until they cover as often as they say on the validation rows.
             "model": as the network gives them.
+        transform: "log": windows are read as logarithms, where growth and season multiply (positive data, memory="window").
+            "auto": if that is better on validation rows. "none": never.
         refit: Train once more, on validation rows too, for the steps that validation chose (memory="window"). The intervals
             keep the widths found on rows that training had not seen.
         highway: Add a linear autoregressive path to the network's output (LSTNet, Lai et al. 2018), started from ridge.
@@ -43,12 +45,13 @@ class Forecast(TableOptions):
     loss: Literal["pinball", "mae", "mse"] = "pinball"
     levels: tuple[float, ...] = LEVELS
     intervals: Literal["conformal", "model"] = "conformal"
+    transform: Literal["auto", "none", "log"] = "auto"
     refit: bool = True
     highway: bool = True
     members: int = 1
     scale: Literal["running", "fixed"] = "running"
-    test_size: int | float | None = None
-    validation_size: int | float | None = None
+    test_size: float | None = None
+    validation_size: float | None = None
     gap: int = 0
     step_size: int | None = None
 
@@ -71,10 +74,13 @@ class Forecast(TableOptions):
             "loss": ("pinball", "mae", "mse"),
             "intervals": ("conformal", "model"),
             "scale": ("running", "fixed"),
+            "transform": ("auto", "none", "log"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f'{name} is "{getattr(self, name)}", expected one of {", ".join(allowed)}')
+        if self.transform == "log" and (self.memory == "carried" or not self.highway):
+            raise ConfigError('transform=log works with memory=window and highway=true; use transform=auto or "none"')
         levels = self.levels
         if 0.5 not in levels or list(levels) != sorted(set(levels)) or not 0 < levels[0] <= levels[-1] < 1:
             raise ConfigError(f"levels is {levels}, expected increasing numbers between 0 and 1 with 0.5 among them")

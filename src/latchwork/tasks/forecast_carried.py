@@ -11,7 +11,6 @@ from latchwork.tasks.forecast_data import Answer, Rows, Sizes
 from latchwork.tasks.normalize import LEVEL_FLOOR
 from latchwork.tasks.normalize import LIMIT as LIMITS
 
-
 LIMIT = LIMITS["season"]
 
 

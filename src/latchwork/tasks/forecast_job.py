@@ -1,6 +1,6 @@
 """Forecasting as the training loop sees it: a batch for each step, a loss, a validation score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -51,6 +51,8 @@ VALIDATION_WINDOWS = 3000
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the season view that validation chooses from."""
 
+RIDGE_WINDOWS = 20_000
+
 HOPELESS = 1.5
 PILOT = 5
 """A view whose validation loss stands so far above the other's after so many validations is trained no further."""
@@ -73,11 +75,17 @@ def forecast_loss(answer: Tensor, truth: Tensor, weight: Tensor, levels: Sequenc
     return each.sum() / seen.sum().clamp(min=1)
 
 
-def series_units(data: ForecastData, train: NDArray[np.int64], season: int) -> Tensor:
-    """[series, targets] mean absolute seasonal difference over the training rows (their deviation where there is none)."""
+def series_units(
+    data: ForecastData, train: NDArray[np.int64], season: int, enter: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """[series, targets] mean absolute seasonal difference over the training rows (their deviation where there is none).
+
+    ``enter`` takes the values to another space first.
+    """
     units = torch.ones(len(train), data.sizes.targets, dtype=torch.float64)
     for index, (offset, rows) in enumerate(zip(data.offsets, train, strict=True)):
         values = data.target[offset : offset + rows]
+        values = values if enter is None else enter(values)
         change = (
             (values[season:] - values[:-season]).abs().nanmean(0) if rows > season else values.new_full((1,), torch.nan)
         )
@@ -132,10 +140,27 @@ class WindowJob(_ForecastJob):
     module: WindowForecaster
 
     def __init__(
-        self, module: WindowForecaster, data: ForecastData, *, train: Tensor, sampler: RowSampler, **shared: Any
+        self,
+        module: WindowForecaster,
+        data: ForecastData,
+        *,
+        train: Tensor,
+        rows: NDArray[np.int64],
+        sampler: RowSampler,
+        **shared: Any,
     ) -> None:
         super().__init__(module, data, **shared)
-        self.train, self.sampler = train, sampler
+        self.train, self.sampler, self.rows = train, sampler, rows
+        self._weights: dict[bool, Tensor] = {}
+
+    @property
+    def weights(self) -> Tensor:
+        """[series, targets] the units of the series in the space the networks work in."""
+        logarithm = bool(self.module.logarithm)
+        if logarithm not in self._weights:
+            units = series_units(self.data, self.rows, self.module.season, self.module.enter)
+            self._weights[logarithm] = units
+        return self._weights[logarithm]
 
     def gather(self, pairs: Tensor, horizon: int) -> tuple[Window, Tensor]:
         """Windows and what came after them."""
@@ -146,7 +171,7 @@ class WindowJob(_ForecastJob):
     def batch(self, step: int) -> tuple[Window, Tensor, Tensor]:
         pairs = self.train[torch.from_numpy(self.sampler.rows(step))]
         window, truth = self.gather(pairs, self.module.reach)
-        return window, truth, self.units[pairs[:, 0]]
+        return window, truth, self.weights[pairs[:, 0]]
 
     def loss(self, batch: tuple[Window, Tensor, Tensor], carried: Any) -> tuple[Tensor, None]:
         window, truth, units = batch
@@ -157,8 +182,8 @@ class WindowJob(_ForecastJob):
                 continue
             own = slice(index, None, len(networks))
             part = Window(*(value[own] for value in window))
-            z = network.normalize(part.target)
-            y = ((truth[own] - z.base) / z.scale.unsqueeze(1)).clamp(-100, 100).float()
+            z = network.normalize(self.module.enter(part.target))
+            y = ((self.module.enter(truth[own]) - z.base) / z.scale.unsqueeze(1)).clamp(-100, 100).float()
             weight = (z.scale / units[own]).float()
             losses.append(forecast_loss(network(z, part), y, weight, self.levels, self.kind))
         return torch.stack(losses).sum(), None
@@ -184,26 +209,60 @@ class WindowJob(_ForecastJob):
         return {**mixed[best], "season_weight": best, **{f"{view}_loss": value for view, value in alone.items()}}
 
     @torch.no_grad()
-    def start_highway(self, most: int = 20_000) -> None:
-        """Start the linear paths from ridge on at most ``most`` training windows; validation chooses which ridge."""
+    def start(
+        self, ridges: Sequence[tuple[int, float]] = (), floor: float | None = None, always: bool = False
+    ) -> list[tuple[int, float]]:
+        """Start the linear paths from ridge; returns which ridges were blended.
+
+        ridges  those to blend; none: validation chooses them
+        floor   of positive data: validation also chooses whether windows are read as logarithms, by those ridges alone
+        always  they are, whatever validation says
+        """
         networks = [network for network in self.module.networks("season") if network.highway is not None]
         if not networks:
-            return
-        highway = networks[0].highway
-        assert highway is not None
-        features, answers, weights = self._linear(networks[0], thin(self.train, most))
+            return []
+        choices = [bool(self.module.logarithm) or always]
+        if floor is not None and not always and not ridges and len(self.validation):
+            choices = [False, True]
+        if floor is not None:
+            self.module.floor.fill_(floor)
+        found = []
+        for logarithm in choices:
+            self.module.logarithm.fill_(logarithm)
+            keys, solution = self._ridge(networks[0], ridges)
+            for network in networks:
+                assert network.highway is not None
+                network.highway.set(solution)
+            error = 0.0
+            if len(choices) > 1:
+                answer = offline_view(self.module, self.data, self.validation, "season")
+                assert answer is not None
+                error = self.figures(answer.quantiles)["scaled_mae"]
+            found.append((error, logarithm, keys, solution))
+        _, logarithm, keys, solution = min(found, key=lambda one: one[0])
+        self.module.logarithm.fill_(logarithm)
+        for network in networks:
+            assert network.highway is not None
+            network.highway.set(solution)
+        return keys
+
+    def _ridge(
+        self, network: SegmentNetwork, ridges: Sequence[tuple[int, float]]
+    ) -> tuple[list[tuple[int, float]], Tensor]:
+        assert network.highway is not None
+        features, answers, weights = self._linear(network, thin(self.train, RIDGE_WINDOWS))
         if not len(features):
-            return
-        fits = highway.fit(features, answers, weights)
-        if len(self.validation):
-            held, truth, importance = self._linear(networks[0], self.validation)
+            return [], torch.zeros(features.shape[1] + 1, answers.shape[1], dtype=torch.float64)
+        fits = network.highway.fit(features, answers, weights)
+        if ridges:
+            chosen = list(ridges)
+        elif len(self.validation):
+            held, truth, importance = self._linear(network, self.validation)
             x = torch.cat([held.double(), torch.ones(len(held), 1, dtype=torch.float64)], dim=1)
             chosen = best_fits(fits, lambda a: float(((truth - x @ a).abs().mean(1) * importance).mean()))
         else:
             chosen = [key for key in fits if key[1] == 1.0]
-        for network in networks:
-            assert network.highway is not None
-            network.highway.set(blend(fits, chosen))
+        return chosen, blend(fits, chosen)
 
     def _linear(self, network: SegmentNetwork, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(features, answers, weights) of the complete windows, one row for each target."""
@@ -211,10 +270,15 @@ class WindowJob(_ForecastJob):
         found = []
         for part in pairs.split(4096):
             window, truth = self.gather(part, self.module.reach)
-            z = network.normalize(window.target)
-            y = ((truth - z.base) / z.scale.unsqueeze(1)).clamp(-100, 100).transpose(1, 2).flatten(0, 1)
+            z = network.normalize(self.module.enter(window.target))
+            y = (
+                ((self.module.enter(truth) - z.base) / z.scale.unsqueeze(1))
+                .clamp(-100, 100)
+                .transpose(1, 2)
+                .flatten(0, 1)
+            )
             complete = ~y.isnan().any(1)
-            weight = (z.scale / self.units[part[:, 0]]).clamp(max=WEIGHT_LIMIT)
+            weight = (z.scale / self.weights[part[:, 0]]).clamp(max=WEIGHT_LIMIT)
             rows = (network.highway.features(z).flatten(0, 1), y, weight.flatten())
             found.append([value[complete] for value in rows])
         features, answers, weights = (torch.cat(column) for column in zip(*found, strict=True))

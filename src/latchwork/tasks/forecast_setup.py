@@ -1,6 +1,6 @@
 """From a raw table to a pipeline and a training job: the split, the encoding, the plan, the windows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class ForecastSetup:
     data: ForecastData
     train: Tensor
     validation: Tensor
+    ridges: list[tuple[int, float]] = field(default_factory=list)
+    """The ridge regressions that the linear path starts from, as validation chose them: (rows back, penalty)."""
 
     @classmethod
     def of(cls, task: Forecast, raw: RawTable, network: Network, *, seed: int) -> "ForecastSetup":
@@ -89,7 +91,9 @@ class ForecastSetup:
         train = np.where(split.validation[:, 1] > split.validation[:, 0], split.validation[:, 1], split.train)
         blank = np.stack([train, train], axis=1)
         longer = TimeSplit(train=train, validation=blank, test=split.test, by_date=split.by_date)
-        return self._over(replace(pipeline, forecaster=fresh), self.series, longer)
+        again = self._over(replace(pipeline, forecaster=fresh), self.series, longer)
+        again.ridges = self.ridges
+        return again
 
     @property
     def name(self) -> str:
@@ -138,14 +142,31 @@ class ForecastSetup:
         }
         if isinstance(forecaster, WindowForecaster):
             sampler = EpochSampler(len(self.train), batch_size * len(forecaster.members), seed)
-            job = WindowJob(forecaster, self.data, train=self.train, sampler=sampler, **shared)
-            job.start_highway()
+            job = WindowJob(forecaster, self.data, train=self.train, rows=self.split.train, sampler=sampler, **shared)
+            self.ridges = job.start(self.ridges, self._floor(), always=task.transform == "log")
             return job
         assert isinstance(forecaster, CarriedForecaster)
         season = pipeline.plan.season
         pieces = Pieces.of(self.split.train, batch_size, max(truncate, 4 * season, 4 * task.horizon))
         chunks = ChunkSampler(pieces.rows, batch_size, truncate, seed)
         return CarriedJob(forecaster, self.data, pieces=pieces, stops=self.split.train, sampler=chunks, **shared)
+
+    def _floor(self) -> float | None:
+        """Where the training rows are positive throughout and the task asks for nothing else: a tenth of the least value."""
+        if self.pipeline.task.transform == "none":
+            return None
+        least = min(
+            (float(np.nanmin(one.target[:rows])) for one, rows in zip(self.series, self.split.train, strict=True)
+             if rows and not np.isnan(one.target[:rows]).all()),
+            default=0.0,
+        )  # fmt: skip
+        if least > 0:
+            return 0.1 * least
+        if self.pipeline.task.transform == "log":
+            raise DataError(
+                f"transform=log needs positive values, the training rows go down to {least:g}; use transform=auto"
+            )
+        return None
 
     def calibrate(self) -> None:
         """Interval offsets from the validation windows, where there are any and the task wants them."""

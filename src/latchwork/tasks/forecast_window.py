@@ -15,6 +15,9 @@ from latchwork.tasks.normalize import CONTEXT, Normalized, View, normalize
 RATE: dict[View, float] = {"season": 1.0, "level": 0.25}
 """Share of the learning rate."""
 
+LARGEST_LOGARITHM = 700.0
+"""Beyond it exp overflows."""
+
 DROPOUT: dict[View, float] = {"season": 0.1, "level": 0.5}
 """Where the network's options leave it open: the season view starts from ridge and moves little, the level view overfits."""
 
@@ -95,6 +98,8 @@ class WindowForecaster(nn.Module):
     """
 
     mix: Tensor
+    logarithm: Tensor
+    floor: Tensor
     validated: Tensor
     retired: Tensor
 
@@ -136,6 +141,9 @@ class WindowForecaster(nn.Module):
         )  # fmt: skip
         # Weight of the season view; 1 until validation says otherwise. A view that validation finds hopeless is retired.
         self.register_buffer("mix", torch.tensor(1.0 if "season" in views else 0.0, dtype=torch.float64))
+        # Whether windows are read as logarithms, and the least value that has one; chosen when training starts.
+        self.register_buffer("logarithm", torch.tensor(False))
+        self.register_buffer("floor", torch.tensor(0.0, dtype=torch.float64))
         self.register_buffer("validated", torch.tensor(0))
         self.register_buffer("retired", torch.zeros(len(self.members), dtype=torch.bool))
 
@@ -143,6 +151,14 @@ class WindowForecaster(nn.Module):
         """The members, or those of one view."""
         every = [member for member in self.members if isinstance(member, SegmentNetwork)]
         return [member for member in every if view is None or member.view == view]
+
+    def enter(self, values: Tensor) -> Tensor:
+        """From the units of the file to those the networks work in: the same, or logarithms."""
+        return values.clamp(min=float(self.floor)).log() if self.logarithm else values
+
+    def leave(self, values: Tensor) -> Tensor:
+        """The inverse of :meth:`enter`."""
+        return values.clamp(max=LARGEST_LOGARITHM).exp() if self.logarithm else values
 
     # ---- the stream contract: state is a value -----------------------------------------------------------------
 
@@ -185,11 +201,13 @@ class WindowForecaster(nn.Module):
             known = ahead[:, start : start + self.reach]
             known = nn.functional.pad(known, (0, 0, 0, self.reach - known.shape[1]))
             window = Window(state.target, state.past, torch.cat([state.future, known], dim=1), state.static)
-            z = networks[0].normalize(state.target)
+            z = networks[0].normalize(self.enter(state.target))
             answer = torch.stack([member(z, window) for member in networks]).mean(0)
             answer = z.base.unsqueeze(-1) + z.scale[:, None, :, None] * answer.double()
-            parts.append(answer.sort(dim=-1).values)
-            scale = z.scale if scale is None else scale
+            answer = self.leave(answer.sort(dim=-1).values)
+            parts.append(answer)
+            if scale is None:
+                scale = z.scale * self.leave(z.base[:, 0]) if self.logarithm else z.scale
             if self.recursive:
                 past = state.past[:, -1:].expand(-1, self.reach, -1)
                 state = self.observe(Rows(answer[..., self.median], past, known), state)
