@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 
 
-def shop(rows: int = 160, stores: tuple[str, ...] = ("north", "south"), seed: int = 0, missing: float = 0.03) -> pl.DataFrame:
+def shop(
+    rows: int = 160, stores: tuple[str, ...] = ("north", "south"), seed: int = 0, missing: float = 0.03
+) -> pl.DataFrame:
     """Daily sales with a week in them: unique_id, ds, units, visits (past), price (future), region (static)."""
     random = np.random.default_rng(seed)
     parts = []

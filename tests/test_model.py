@@ -69,7 +69,13 @@ def test_pandas_polars_parquet_and_jsonl_give_the_same(run: Path, tmp_path: Path
     expected = model.predict(frame)
     frame.write_parquet(tmp_path / "a.parquet")
     frame.with_columns(pl.col("ds").cast(pl.String)).write_ndjson(tmp_path / "a.jsonl")
-    for source in (frame.to_pandas(), frame.to_arrow(), tmp_path / "a.parquet", tmp_path / "a.jsonl", write(frame, tmp_path / "a.csv")):
+    for source in (
+        frame.to_pandas(),
+        frame.to_arrow(),
+        tmp_path / "a.parquet",
+        tmp_path / "a.jsonl",
+        write(frame, tmp_path / "a.csv"),
+    ):
         found = model.predict(source)
         np.testing.assert_allclose(found["units"], expected["units"])
 
@@ -85,7 +91,9 @@ def test_evaluate_scores_other_data_and_leaves_the_model(run: Path) -> None:
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not() -> None:
     def forecast(seed: int) -> pl.DataFrame:
         training = lw.Training(steps=6, evaluate_every=3, seed=seed)
-        return lw.fit(lw.Forecast(target="units", horizon=7, test_size=0), shop(), network=SMALL, training=training).predict()
+        return lw.fit(
+            lw.Forecast(target="units", horizon=7, test_size=0), shop(), network=SMALL, training=training
+        ).predict()
 
     one = forecast(1)
     assert one.equals(forecast(1))
@@ -95,7 +103,10 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not() -> None:
 def test_the_leaderboard_never_sees_the_test_rows_in_training() -> None:
     frame = shop()
     changed = frame.with_columns(
-        pl.when(pl.col("ds") >= pl.date(2024, 5, 26)).then(pl.col("units") * 100).otherwise(pl.col("units")).alias("units")
+        pl.when(pl.col("ds") >= pl.date(2024, 5, 26))
+        .then(pl.col("units") * 100)
+        .otherwise(pl.col("units"))
+        .alias("units")
     )
     one, other = (lw.fit(TASK, data, network=SMALL, training=QUICK) for data in (frame, changed))
     for name, weight in one.pipeline.forecaster.state_dict().items():
@@ -106,13 +117,20 @@ def test_the_leaderboard_never_sees_the_test_rows_in_training() -> None:
 
 def test_cross_validate_with_and_without_refit() -> None:
     for refit in (True, False):
-        found = lw.cross_validate(TASK, shop(), n_windows=3, step_size=5, refit=refit, network=SMALL, training=QUICK, seconds=5)
+        found = lw.cross_validate(
+            TASK, shop(), n_windows=3, step_size=5, refit=refit, network=SMALL, training=QUICK, seconds=5
+        )
         assert sorted(set(found.windows.origin.tolist())) == [143, 148, 153]
         assert np.isfinite(found.forecasts[0].point).all()
 
 
 def test_several_targets_wide_files_and_a_cell_of_ones_own(tmp_path: Path) -> None:
-    two = lw.fit(lw.Forecast(target=("units", "visits"), horizon=3, test_size=3, validation_size=6), shop(), network=SMALL, training=QUICK)
+    two = lw.fit(
+        lw.Forecast(target=("units", "visits"), horizon=3, test_size=3, validation_size=6),
+        shop(),
+        network=SMALL,
+        training=QUICK,
+    )
     assert {"units", "visits"} <= set(two.predict().columns)
     wide = shop().pivot("unique_id", index="ds", values="units")
     task = lw.Forecast(horizon=3, wide=True, test_size=3, validation_size=6)

@@ -1,4 +1,6 @@
-"""Weekly CO2 at Mauna Loa (statsmodels' copy), 52 weeks ahead, eight origins over the last eight years: the demo's figures."""
+"""Weekly CO2 at Mauna Loa (statsmodels' copy), 52 weeks ahead, eight origins over the last eight years: the demo's
+figures.
+"""
 
 from common import run
 

@@ -1,4 +1,6 @@
-"""ETTh1, 96 hours ahead: standard split 8640/2880/2880, every test window, MSE and MAE on values standardised by the training rows."""
+"""ETTh1, 96 hours ahead: standard split 8640/2880/2880, every test window, MSE and MAE on values standardised by the
+training rows.
+"""
 
 import numpy as np
 import polars as pl

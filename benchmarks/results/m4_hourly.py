@@ -1,4 +1,6 @@
-"""M4 Hourly: 414 series, 48 hours ahead, the competition's test part, OWA against Naive2. Nothing is tuned here: the defaults."""
+"""M4 Hourly: 414 series, 48 hours ahead, the competition's test part, OWA against Naive2. Nothing is tuned here: the
+defaults.
+"""
 
 import numpy as np
 import polars as pl

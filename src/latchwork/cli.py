@@ -1,4 +1,6 @@
-"""The command line: thin commands over the front door. Options are the dataclass fields, the same names as in Python."""
+"""The command line: thin commands over the front door. Options are the dataclass fields, the same names as in
+Python.
+"""
 
 import contextlib
 import json
@@ -31,7 +33,7 @@ out, err = Console(), Console(stderr=True)
 
 app = App(
     name="latchwork",
-    help="Learn from sequences with recurrent networks: from a raw file to a trained, honestly scored model that runs live.",
+    help="Learn from sequences with recurrent networks: from a raw file to a trained, scored model that runs live.",
     version=__version__,
     result_action="return_value",
 )
@@ -192,11 +194,11 @@ def stream(run: Path, /, *, rows: Path | None = None, output: Path | None = None
             if not line.strip():
                 continue
             try:
-                answer = live.push_json(line).to_dict()
+                answers = [answer.to_dict() for answer in live.push_json(line)]
             except LatchworkError as error:
                 bad += 1
-                answer = {"line": number, "error": str(error)}
-            sink.write(json.dumps(answer, allow_nan=False) + "\n")
+                answers = [{"line": number, "error": str(error)}]
+            sink.writelines(json.dumps(answer, allow_nan=False) + "\n" for answer in answers)
             sink.flush()
     if snapshot is not None:
         storage.write_bytes(snapshot, live.snapshot())

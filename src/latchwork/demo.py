@@ -52,8 +52,8 @@ def demo(run: Path, out: Console, err: Console) -> Model:
     streamed = report.streamed
     out.print(
         f"[bold]Live[/]: the held-back rows pushed one at a time: {streamed.rows} pushes, "
-        f"{streamed.microseconds_a_push / 1000:.1f} ms each, MAE {streamed.streamed:.4f} beside {streamed.offline:.4f} offline "
-        f"(largest difference {streamed.largest_difference:.1e})",
+        f"{streamed.microseconds_a_push / 1000:.1f} ms each, MAE {streamed.streamed:.4f} beside "
+        f"{streamed.offline:.4f} offline (largest difference {streamed.largest_difference:.1e})",
         highlight=False,
     )
     out.print(f"      {streamed.note}", style="dim", highlight=False)

@@ -131,15 +131,17 @@ class Model:
         return self._leaderboard
 
     def evaluate(self, data: Data, *, progress: Progress | None = None) -> Evaluation:
-        """The leaderboard on the last rows of other data (as many as the task holds back), without any fitting of the model."""
+        """The leaderboard on the last rows of other data (as many as the task holds back), without any fitting of
+        the model.
+        """
         return evaluate(ForecastSetup.over(self.pipeline, self.pipeline.modality.read(data)), progress=progress)
 
     def predict(self, data: Data | None = None, *, future: Data | None = None) -> pl.DataFrame:
         """Forecasts from the end of the data: the training data and what ``update`` added, or ``data``.
 
-        One row for each series and step ahead: the id, the time stamp, each target's point forecast under its own name and
-        its quantiles as ``name_q05`` …. ``future`` gives the covariates that are known ahead. Series never seen in training
-        are forecast like any other.
+        One row for each series and step ahead: the id, the time stamp, each target's point forecast under its own
+        name and its quantiles as ``name_q05`` …. ``future`` gives the covariates that are known ahead. Series never
+        seen in training are forecast like any other.
         """
         tracked = self.tracked
         if data is not None:

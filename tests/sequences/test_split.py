@@ -61,5 +61,7 @@ def test_too_few_rows_say_how_many_are_needed() -> None:
 
 
 def test_a_part_shorter_than_the_horizon_is_refused() -> None:
-    with pytest.raises(ConfigError, match="test_size is 3 rows, expected at least the horizon of 5 rows, or 0 for none"):
+    with pytest.raises(
+        ConfigError, match="test_size is 3 rows, expected at least the horizon of 5 rows, or 0 for none"
+    ):
         split_by_time([series("a", 100)], horizon=5, test_size=3)

@@ -24,7 +24,13 @@ KINDS = [
 
 def task(**options: object) -> lw.Forecast:
     return lw.Forecast(
-        target="units", horizon=7, past=("visits",), future=("price",), static=("region",), calendar=("weekday",), **options
+        target="units",
+        horizon=7,
+        past=("visits",),
+        future=("price",),
+        static=("region",),
+        calendar=("weekday",),
+        **options,
     )  # type: ignore[arg-type]
 
 
@@ -66,7 +72,9 @@ def test_update_equals_a_stream_and_is_all_or_nothing(model: lw.Model) -> None:
     assert model.update(pl.DataFrame(rows)) == 10
     future = frame.select("unique_id", "ds", "price")
     np.testing.assert_allclose(
-        model.predict(future=future)["units"], live.tracked.frame(model.pipeline.modality.read_future(future))["units"], rtol=1e-6
+        model.predict(future=future)["units"],
+        live.tracked.frame(model.pipeline.modality.read_future(future))["units"],
+        rtol=1e-6,
     )
     taken = model.tracked
     with pytest.raises(StateError, match="out of order"):
@@ -129,7 +137,10 @@ def test_snapshot_restore_fork(model: lw.Model) -> None:
 
 def test_a_snapshot_of_another_model_is_refused(model: lw.Model) -> None:
     other = lw.fit(
-        task(memory="window", test_size=14, validation_size=14, highway=False), shop(), training=QUICK, network=lw.Network(hidden_size=4)
+        task(memory="window", test_size=14, validation_size=14, highway=False),
+        shop(),
+        training=QUICK,
+        network=lw.Network(hidden_size=4),
     )
     with pytest.raises(StateError, match=r"another model|does not fit this model"):
         model.stream().restore(other.stream().snapshot())

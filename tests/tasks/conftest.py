@@ -34,7 +34,7 @@ def forecaster(some_series: list[Series]) -> Callable[..., tuple[Forecaster, For
         task = Forecast(horizon=5, target=("u", "v"), **options)  # type: ignore[arg-type]
         network = Network(cell=cell, hidden_size=8)
         sizes = ForecastData(some_series[:1], before=0, after=0).sizes
-        plan = Plan.of(task, network, sizes, season=7, train_rows=np.array([80, 40, 120]))
+        plan = Plan.of(task, network, sizes, season=7, rows=np.array([80, 40, 120]))
         torch.manual_seed(0)
         module = plan.build(task, network)
         with torch.no_grad():

@@ -72,7 +72,8 @@ def test_rows_from_the_origin_on_are_never_seen(forecaster, some_series, kind) -
 def test_states_of_many_series_are_batched_and_taken_apart(forecaster, kind) -> None:
     module, data = forecaster(**kind)
     states = [
-        module.observe(data.rows(np.array([i]), np.array([0]), 40), module.initial_state(data.static[[i]])) for i in range(3)
+        module.observe(data.rows(np.array([i]), np.array([0]), 40), module.initial_state(data.static[[i]]))
+        for i in range(3)
     ]
     together = concatenate(states)
     ahead = data.ahead(torch.tensor([[0, 40], [1, 40], [2, 40]]), 5)
@@ -125,7 +126,9 @@ def test_a_fixed_scale_stays_and_a_running_one_moves(forecaster) -> None:
     state = running.initial_state(data.static[[0]])
     rows = data.rows(np.array([0]), np.array([0]), 30)
     assert running.observe(rows, state).scale.level.abs().sum() > 0
-    given = state.scale._replace(level=state.scale.level + 9, spread=state.scale.spread + 2, change=state.scale.change + 1)
+    given = state.scale._replace(
+        level=state.scale.level + 9, spread=state.scale.spread + 2, change=state.scale.change + 1
+    )
     after = fixed.observe(rows, fixed.initial_state(data.static[[0]], given))
     for name in ("level", "spread", "change"):
         torch.testing.assert_close(getattr(after.scale, name), getattr(given, name), rtol=0, atol=0)
@@ -135,7 +138,7 @@ def test_a_network_that_reads_backwards_is_refused_with_the_remedy(some_series: 
     sizes = ForecastData(some_series[:1], before=0, after=0).sizes
     for memory in ("window", "carried"):
         task, network = Forecast(horizon=3, memory=memory), Network(bidirectional=True)
-        plan = Plan.of(task, network, sizes, season=7, train_rows=np.array([80]))
+        plan = Plan.of(task, network, sizes, season=7, rows=np.array([80]))
         with pytest.raises(ConfigError, match="bidirectional"):
             plan.build(task, network)
 

@@ -39,7 +39,9 @@ def test_season_by_hand() -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("values", [torch.full((1, 20, 1), 7.0), torch.zeros(1, 20, 1), torch.full((1, 20, 1), torch.nan)])
+@pytest.mark.parametrize(
+    "values", [torch.full((1, 20, 1), 7.0), torch.zeros(1, 20, 1), torch.full((1, 20, 1), torch.nan)]
+)
 def test_windows_without_scale_stay_finite(view: str, values: torch.Tensor) -> None:
     z = normalize(values.double(), 5, 6, view)
     assert all(torch.isfinite(leaf).all() for leaf in z)

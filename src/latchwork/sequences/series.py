@@ -32,7 +32,8 @@ class Series:
     """One series, in the units of the file. Missing numbers are NaN; they are inputs, not errors.
 
     id      the value of the id column
-    times   [rows] strictly increasing: nanoseconds since 1970 (int64) for dates, the numbers themselves for whole-number steps
+    times   [rows] strictly increasing: nanoseconds since 1970 (int64) for dates, the numbers themselves for
+    whole-number steps
     target  [rows, targets]
     past    [rows, past]      known up to the present only (after encoding: scaled, categories one-hot, missing flags)
     future  [rows, future]    known ahead of time, calendar features among them

@@ -31,6 +31,12 @@ class TimeSplit:
     test: NDArray[np.int64]
     by_date: bool = False
 
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """[series] rows before the gap and the test: training and, where there are any, validation rows."""
+        start, stop = self.validation.T
+        return np.where(stop > start, stop, self.train)
+
 
 def rows_of(size: float | None, typical: int, horizon: int, share: float, name: str) -> int:
     """A size as rows: given as rows, as a share below 1, or None for whole horizons up to ``share`` of the rows."""
@@ -53,8 +59,8 @@ def split_by_time(
 ) -> TimeSplit:
     """Hold back the last rows for test, the rows before them for validation.
 
-    With ``dated`` and series that end together (most of them reach the test part of the longest), all are cut at the same
-    dates, so that one series' future never teaches about another's. Otherwise each is cut at its own end.
+    With ``dated`` and series that end together (most of them reach the test part of the longest), all are cut at the
+    same dates, so that one series' future never teaches about another's. Otherwise each is cut at its own end.
     """
     ends = np.array([one.observed for one in series], dtype=np.int64)
     typical = int(np.median(ends[ends > 0])) if (ends > 0).any() else 0
@@ -87,7 +93,9 @@ def split_by_time(
 
 
 def _cut_dates(series: Sequence[Series], ends: NDArray[np.int64], backs: Sequence[int]) -> list[int] | None:
-    """The first date of each part, read off the longest of the series that end last; None where most end earlier than the test."""
+    """The first date of each part, read off the longest of the series that end last; None where most end earlier
+    than the test.
+    """
     lasts = np.array(
         [one.times[end - 1] if end else np.iinfo(np.int64).min for one, end in zip(series, ends, strict=True)]
     )

@@ -1,4 +1,6 @@
-"""Forecast windows: which forecasts are asked for, and what came true. Every method in a leaderboard answers the same ones."""
+"""Forecast windows: which forecasts are asked for, and what came true. Every method in a leaderboard answers the
+same ones.
+"""
 
 from dataclasses import dataclass
 
@@ -44,9 +46,7 @@ class Windows:
 
     def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Windows":
         """Some of the windows, in the order given."""
-        return Windows(
-            self.series[rows], self.target[rows], self.origin[rows], self.actual[rows], self.scale[rows]
-        )
+        return Windows(self.series[rows], self.target[rows], self.origin[rows], self.actual[rows], self.scale[rows])
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,15 @@ MOST_PUSHES = 600
 
 
 def replay(setup: ForecastSetup, raw: RawTable, evaluation: Evaluation, most: int = MOST_PUSHES) -> Streamed | None:
-    """Stream the test rows of a few series, about ``most`` pushes in all, and score what comes out at the test's origins.
+    """Stream the test rows of a few series, about ``most`` pushes in all, and score what comes out at the test's
+    origins.
 
     The stream starts where the training and validation rows end. None where no origin can be reached.
     """
     pipeline, windows = setup.pipeline, evaluation.windows
     offline = next(one for one in evaluation.forecasts if one.name == setup.name)
     targets = len(pipeline.modality.targets)
-    pushed, spent, found, wanted = 0, 0.0, [], []
+    pushed, spent, found, wanted, cost = 0, 0.0, [], [], ""
     ahead = None
     if pipeline.modality.of("future"):
         columns = {name: raw.numbers.get(name, raw.texts.get(name)) for name in pipeline.task.table.future}
@@ -54,6 +55,7 @@ def replay(setup: ForecastSetup, raw: RawTable, evaluation: Evaluation, most: in
                 wanted.append(row)
             spent += time.perf_counter() - begin
             pushed += 1
+        cost = live.cost
         if pushed >= most:
             break
     if not found:
@@ -69,5 +71,5 @@ def replay(setup: ForecastSetup, raw: RawTable, evaluation: Evaluation, most: in
         rows=pushed,
         largest_difference=float(np.abs(streamed - offline.point[rows]).max()),
         microseconds_a_push=spent / max(pushed, 1) * 1e6,
-        note=live.cost,
+        note=cost,
     )

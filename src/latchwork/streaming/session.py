@@ -85,10 +85,12 @@ class Stream:
         """Take in a row and forecast from after it.
 
         Args:
-            row: Column name -> value, as in the training file; None for a missing value. A series never seen opens a state.
+            row: Column name -> value, as in the training file; None for a missing value. A series never seen opens a
+                state.
             ahead: Rows with the covariates that are known ahead, where the model takes any.
 
-        Raises DataError for a row that can't be used, StateError for one that is out of order; nothing has changed then.
+        Raises DataError for a row that can't be used, StateError for one that is out of order; nothing has changed
+        then.
         """
         tracked, name = self._taken(row)
         answer, times = tracked.forecast([name], self._known(ahead))
@@ -122,7 +124,9 @@ class Stream:
         return self.pipeline.modality.read_future(pl.DataFrame([dict(one) for one in ahead]))
 
     def push_json(self, line: str) -> list[Prediction]:
-        """Push one JSON line; a row of a wide table gives a forecast for each series. All of it is taken in or nothing."""
+        """Push one JSON line; a row of a wide table gives a forecast for each series. All of it is taken in or
+        nothing.
+        """
         try:
             row = json.loads(line)
         except ValueError as error:

@@ -1,4 +1,6 @@
-"""Where every series stands: its state, its last row, what is known of its future. A value: updating makes a new one."""
+"""Where every series stands: its state, its last row, what is known of its future. A value: updating makes a new
+one.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -15,23 +15,25 @@ class Forecast(TableOptions):
 
     Args:
         horizon: Rows ahead.
-        memory: "window": each forecast looks at the last ``lookback`` rows, and a live push recomputes them. "carried": the
-            recurrence runs on for ever, and a push costs one step.
+        memory: "window": each forecast looks at the last ``lookback`` rows, and a live push recomputes them.
+            "carried": the recurrence runs on for ever, and a push costs one step.
         strategy: "direct": all steps at once. "recursive": segment by segment, each fed the median before it.
         lookback: Rows a forecast looks at (memory="window"). None: from the season and the history there is.
         segment: Rows read in one recurrent step (memory="window"). None: from the season.
         loss: "pinball": quantiles, the median being the point forecast. "mae", "mse": a point alone.
         levels: Probabilities of the quantiles; 0.5 must be among them.
-        intervals: "conformal": quantiles widened or narrowed until they cover as often as they say on the validation rows.
-            "model": as the network gives them.
-        transform: "log": windows are read as logarithms, where growth and season multiply (positive data, memory="window").
-            "auto": if that is better on validation rows. "none": never.
-        refit: Train once more, on validation rows too, for the steps that validation chose (memory="window"). The intervals
-            keep the widths found on rows that training had not seen.
+        intervals: "conformal": quantiles widened or narrowed until they cover as often as they say on the validation
+            rows. "model": as the network gives them.
+        transform: "log": windows are read as logarithms, where growth and season multiply (positive data,
+            memory="window"). "auto": if that is better on validation rows. "none": never.
+        refit: Train once more, on validation rows too, for the steps that validation chose (memory="window"). The
+            intervals keep the widths found on rows that training had not seen.
         highway: Add a linear autoregressive path to the network's output (LSTNet, Lai et al. 2018), started from ridge.
         members: Networks in each view trained side by side on different windows, their quantiles averaged.
-        scale: How memory="carried" puts rows on a common scale: "running" averages kept in the state, or "fixed" on the training rows.
-        test_size: Rows of each series held back for the final score; a number below 1 is a share. None: from length and horizon.
+        scale: How memory="carried" puts rows on a common scale: "running" averages kept in the state, or "fixed" on
+            the training rows.
+        test_size: Rows of each series held back for the final score; a number below 1 is a share. None: from length
+            and horizon.
         validation_size: Rows before those, for early stopping and intervals. None: from length and horizon. 0: none.
         gap: Rows left out between training, validation and test.
         step_size: Rows between two forecast origins in the test part. None: the horizon.

@@ -17,7 +17,7 @@ LIMIT = LIMITS["season"]
 class Scale(NamedTuple):
     """What is known of a series' scale so far, float64, in the units of the file.
 
-    count   [batch, targets]          values seen
+    seen    [batch, targets]          values seen
     pairs   [batch, targets]          values seen that had one a season before
     last    [batch, targets]          the last value seen; 0 before any
     level   [batch, targets]          running mean
@@ -27,7 +27,7 @@ class Scale(NamedTuple):
     known   [batch, season, targets]  1 where ``season`` holds a value
     """
 
-    count: Tensor
+    seen: Tensor
     pairs: Tensor
     last: Tensor
     level: Tensor
@@ -38,7 +38,9 @@ class Scale(NamedTuple):
 
 
 class CarriedState(NamedTuple):
-    """memory: the recurrence's state, one for each member; output: [batch, members, width]; scale; static [batch, static]."""
+    """memory: the recurrence's state, one for each member; output: [batch, members, width]; scale; static [batch,
+    static].
+    """
 
     memory: tuple[Any, ...]
     output: Tensor
@@ -153,7 +155,7 @@ class CarriedForecaster(nn.Module):
             scale = self._update(scale, y, step, seen, both)
             unit, spread = self._units(scale)
             level = torch.where(seen, (y - scale.level) / spread, 0.0)
-            jump = torch.where(seen & (previous.count > 0), (y - previous.last) / unit, 0.0)
+            jump = torch.where(seen & (previous.seen > 0), (y - previous.last) / unit, 0.0)
             channels = [level, step / unit, jump, (spread / unit).log()]
             values = torch.cat([part.clamp(-LIMIT, LIMIT).float() for part in channels] + [seen.float()], dim=-1)
             inputs.append(torch.cat([values, rows.past[:, t], rows.future[:, t], state.static], dim=-1))
@@ -170,7 +172,7 @@ class CarriedForecaster(nn.Module):
         return path, base, unit
 
     def _update(self, scale: Scale, y: Tensor, step: Tensor, seen: Tensor, both: Tensor) -> Scale:
-        count, pairs = scale.count + seen, scale.pairs + both
+        count, pairs = scale.seen + seen, scale.pairs + both
         level, spread, change = scale.level, scale.spread, scale.change
         if not self.fixed:
             level = _running(level, y, count, seen, self.span)
@@ -226,7 +228,9 @@ class CarriedForecaster(nn.Module):
         return Answer(torch.cat(parts, dim=1), scale)
 
     def answer(self, output: Tensor, path: Tensor, base: Tensor, unit: Tensor, ahead: Tensor) -> Tensor:
-        """One moment's output and reading -> [batch, reach, targets, levels] in the units of the file, levels in order."""
+        """One moment's output and reading -> [batch, reach, targets, levels] in the units of the file, levels in
+        order.
+        """
         corrections = [self.correct(output, path, ahead, member) for member in range(len(self.members))]
         base = base.repeat(1, -(-self.reach // self.season), 1)[:, : self.reach]
         answer = torch.stack(corrections).mean(0).double() * unit[:, None, :, None] + base.unsqueeze(-1)

@@ -1,4 +1,6 @@
-"""Series laid out for training and scoring: windows and chunks are gathered from flat tensors, never copied beforehand."""
+"""Series laid out for training and scoring: windows and chunks are gathered from flat tensors, never copied
+beforehand.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -54,10 +56,11 @@ class Answer(NamedTuple):
 
 
 class ForecastData:
-    """All series in flat tensors, each with room before it (missing rows) and after it, so that every window can be gathered.
+    """All series in flat tensors, each with room before it (missing rows) and after it, so that every window can be
+    gathered.
 
-    ``before`` rows of padding stand in front of each series and ``after`` behind it. Padding is missing (NaN) in the target
-    and 0 in the covariates, exactly as a stream's state starts.
+    ``before`` rows of padding stand in front of each series and ``after`` behind it. Padding is missing (NaN) in the
+    target and 0 in the covariates, exactly as a stream's state starts.
     """
 
     def __init__(self, series: Sequence[Series], *, before: int, after: int) -> None:
@@ -82,7 +85,9 @@ class ForecastData:
     def windows(
         self, series: NDArray[np.int64], origins: NDArray[np.int64], lookback: int, horizon: int
     ) -> tuple[Window, Tensor]:
-        """The windows that end at ``origins``, and what came after them: [batch, horizon, targets], NaN where missing."""
+        """The windows that end at ``origins``, and what came after them: [batch, horizon, targets], NaN where
+        missing.
+        """
         start = torch.from_numpy(self.offsets[series] + origins).unsqueeze(1)
         history = start + torch.arange(-lookback, 0)
         ahead = start + torch.arange(horizon)

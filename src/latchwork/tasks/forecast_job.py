@@ -13,9 +13,10 @@ from latchwork.sequences import where
 from latchwork.tasks.forecast_carried import CarriedForecaster, CarriedState, Scale
 from latchwork.tasks.forecast_data import ForecastData, Rows, Window
 from latchwork.tasks.forecast_offline import fresh_state, offline, offline_view
+from latchwork.tasks.forecast_plan import ENOUGH
 from latchwork.tasks.forecast_window import SegmentNetwork, WindowForecaster
+from latchwork.tasks.highway import BLENDED, blend
 from latchwork.tasks.highway import best as best_fits
-from latchwork.tasks.highway import blend
 
 Loss = Literal["pinball", "mae", "mse"]
 
@@ -115,7 +116,8 @@ class _ForecastJob:
         scales: Scale | None = None,
     ) -> None:
         self.module, self.data, self.units = module, data, units
-        self.levels, self.kind = levels, loss
+        self.levels = levels
+        self.kind: Loss = loss
         self.validation, self.scales = thin(validation, VALIDATION_WINDOWS), scales
 
     def validate(self) -> dict[str, float]:
@@ -176,7 +178,9 @@ class WindowJob(_ForecastJob):
     def loss(self, batch: tuple[Window, Tensor, Tensor], carried: Any) -> tuple[Tensor, None]:
         window, truth, units = batch
         networks = self.module.networks()
-        losses = []
+        mix = float(self.module.mix)
+        share = {view: max(1, len(self.module.networks(view))) for view in ("season", "level")}
+        losses, shown = [], []
         for index, network in enumerate(networks):
             if self.module.retired[index]:
                 continue
@@ -185,8 +189,12 @@ class WindowJob(_ForecastJob):
             z = network.normalize(self.module.enter(part.target))
             y = ((self.module.enter(truth[own]) - z.base) / z.scale.unsqueeze(1)).clamp(-100, 100).float()
             weight = (z.scale / units[own]).float()
-            losses.append(forecast_loss(network(z, part), y, weight, self.levels, self.kind))
-        return torch.stack(losses).sum(), None
+            loss = forecast_loss(network(z, part), y, weight, self.levels, self.kind)
+            losses.append(loss)
+            shown.append(loss.detach() * (mix if network.view == "season" else 1.0 - mix) / share[network.view])
+        total = torch.stack(losses).sum()
+        # Each network learns by its own loss; what is logged is weighted as the answer is, to stand beside validation.
+        return torch.stack(shown).sum() + (total - total.detach()), None
 
     def validate(self) -> dict[str, float]:
         """As for any forecaster; and the weight of the two views is chosen here, each time."""
@@ -259,7 +267,8 @@ class WindowJob(_ForecastJob):
         elif len(self.validation):
             held, truth, importance = self._linear(network, self.validation)
             x = torch.cat([held.double(), torch.ones(len(held), 1, dtype=torch.float64)], dim=1)
-            chosen = best_fits(fits, lambda a: float(((truth - x @ a).abs().mean(1) * importance).mean()))
+            count = 1 if len(self.train) >= ENOUGH else BLENDED
+            chosen = best_fits(fits, lambda a: float(((truth - x @ a).abs().mean(1) * importance).mean()), count)
         else:
             chosen = [key for key in fits if key[1] == 1.0]
         return chosen, blend(fits, chosen)
@@ -294,7 +303,9 @@ class Pieces(NamedTuple):
 
     @classmethod
     def of(cls, train: NDArray[np.int64], lanes: int, least: int) -> "Pieces":
-        """The training rows of every series; a long one is cut, so that ``lanes`` lanes have work, into pieces of at least ``least``."""
+        """The training rows of every series; a long one is cut, so that ``lanes`` lanes have work, into pieces of at
+        least ``least``.
+        """
         length = max(least, -(-int(train.sum()) // lanes))
         found = []
         for series, rows in enumerate(train.tolist()):
@@ -323,7 +334,9 @@ class CarriedJob(_ForecastJob):
         self.pieces, self.stops, self.sampler = pieces, stops, sampler
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Rows, Tensor, Tensor]:
-        """(series [lanes], which begin anew [lanes], rows, what comes after each row [lanes, time, reach, targets], known ahead)."""
+        """(series [lanes], which begin anew [lanes], rows, what comes after each row [lanes, time, reach, targets],
+        known ahead).
+        """
         chunk = self.sampler.chunk(step)
         series = self.pieces.series[chunk.sequence]
         first = self.pieces.start[chunk.sequence] + chunk.start

@@ -82,7 +82,9 @@ def fresh_state(module: CarriedForecaster, data: ForecastData, series: Tensor, s
 
 
 def _fold(module: CarriedForecaster, data: ForecastData, pairs: Tensor, scales: Scale | None) -> Answer:
-    """Each series once from its first row on, many side by side; the answer of an origin is read off as its last row passes."""
+    """Each series once from its first row on, many side by side; the answer of an origin is read off as its last row
+    passes.
+    """
     device = device_of(module)
     wanted = torch.unique(pairs[:, 0])
     latest = torch.zeros(len(data.lengths), dtype=torch.long).scatter_reduce(0, pairs[:, 0], pairs[:, 1], "amax")

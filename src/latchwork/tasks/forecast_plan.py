@@ -15,11 +15,8 @@ from latchwork.tasks.forecast_offline import Forecaster
 from latchwork.tasks.forecast_window import WindowForecaster
 
 MOST_ROWS_BACK = 1024
-MANY = 50
-"""Series from which on half of each may be looked back on, rather than a quarter."""
-
 ENOUGH = 5000
-"""Training windows from which on the network is wider and the batches larger."""
+"""Training windows from which on the network is wider, the batches larger, and the best ridge is taken alone."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +33,17 @@ class Plan:
     hidden_size: int
 
     @classmethod
-    def of(cls, task: Forecast, network: Network, sizes: Sizes, *, season: int, train_rows: np.ndarray) -> Self:
-        """Choose from the season, the horizon and the rows there are to learn from."""
-        rows = train_rows[train_rows > 0]
-        short = int(np.quantile(rows, 0.05)) if len(rows) else 0
+    def of(cls, task: Forecast, network: Network, sizes: Sizes, *, season: int, rows: np.ndarray) -> Self:
+        """Choose from the season, the horizon and ``rows`` [series], those there are before the test part."""
+        some = rows[rows > 0]
+        short = int(np.quantile(some, 0.05)) if len(some) else 0
         season = season if season <= short // 3 else 1
         segment = task.segment or segment_of(season)
-        lookback = task.lookback or lookback_of(season, short, many=len(rows) >= MANY)
+        lookback = task.lookback or lookback_of(season, short)
         lookback = max(segment, -(-lookback // segment) * segment)
         if lookback <= season:
             lookback += segment
-        windows = int(np.maximum(train_rows - task.horizon - lookback, 0).sum())
+        windows = int(np.maximum(rows - task.horizon - lookback, 0).sum())
         return cls(
             *sizes,
             season=season,
@@ -98,10 +95,10 @@ def segment_of(season: int) -> int:
     return season if season <= 64 else max(size for size in range(1, 49) if season % size == 0)
 
 
-def lookback_of(season: int, rows: int, *, many: bool) -> int:
-    """Whole seasons: up to 30 of them, as far as half the history of the short series goes (a quarter where there are few series
-    to learn from), 1024 rows at most, and two seasons at least where that is no more than half."""
+def lookback_of(season: int, rows: int) -> int:
+    """Whole seasons: up to 30 of them and 1024 rows, as far as half the history of the short series goes, and two at
+    least where that is no more than half."""
     if season <= 1:
-        return max(8, min(96, rows // (2 if many else 4)))
-    seasons = min(30, rows // (2 if many else 4) // season, MOST_ROWS_BACK // season)
+        return max(8, min(96, rows // 2))
+    seasons = min(30, rows // 2 // season, MOST_ROWS_BACK // season)
     return season * max(seasons, min(2, rows // season // 2), 1)

@@ -21,6 +21,8 @@ from latchwork.tasks.forecast_window import WindowForecaster
 from latchwork.tasks.pipeline import Pipeline
 
 CALIBRATION_WINDOWS = 4096
+MANY = 50
+"""Series from which on whole windows alone are enough to learn from."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ class ForecastSetup:
         table = Table.fit(raw, until={one.id: int(rows) for one, rows in zip(series, split.train, strict=True)})
         series = table.series(raw)
         sizes = ForecastData(series[:1], before=0, after=0).sizes
-        plan = Plan.of(task, network, sizes, season=table.season, train_rows=split.train)
+        plan = Plan.of(task, network, sizes, season=table.season, rows=split.known)
         torch.manual_seed(seed)
         pipeline = Pipeline(table, task, network, plan, plan.build(task, network))
         setup = cls._over(pipeline, series, split)
@@ -73,7 +75,9 @@ class ForecastSetup:
 
     @classmethod
     def over(cls, pipeline: Pipeline, raw: RawTable) -> "ForecastSetup":
-        """A trained pipeline over other data, for scoring: the last rows are the test, baselines learn from those before."""
+        """A trained pipeline over other data, for scoring: the last rows are the test, baselines learn from those
+        before.
+        """
         task = pipeline.task
         series = pipeline.encode(raw)
         split = split_by_time(
@@ -82,13 +86,15 @@ class ForecastSetup:
         return cls._over(pipeline, series, split)
 
     def extended(self, seed: int) -> "ForecastSetup":
-        """The same with the validation rows to learn from as well, and a fresh network that knows what validation chose."""
+        """The same with the validation rows to learn from as well, and a fresh network that knows what validation
+        chose.
+        """
         pipeline, split = self.pipeline, self.split
         torch.manual_seed(seed)
         fresh = pipeline.plan.build(pipeline.task, pipeline.network)
         for name, chosen in pipeline.forecaster.named_buffers():
             fresh.get_buffer(name).copy_(chosen)
-        train = np.where(split.validation[:, 1] > split.validation[:, 0], split.validation[:, 1], split.train)
+        train = split.known
         blank = np.stack([train, train], axis=1)
         longer = TimeSplit(train=train, validation=blank, test=split.test, by_date=split.by_date)
         again = self._over(replace(pipeline, forecaster=fresh), self.series, longer)
@@ -152,7 +158,9 @@ class ForecastSetup:
         return CarriedJob(forecaster, self.data, pieces=pieces, stops=self.split.train, sampler=chunks, **shared)
 
     def _floor(self) -> float | None:
-        """Where the training rows are positive throughout and the task asks for nothing else: a tenth of the least value."""
+        """Where the training rows are positive throughout and the task asks for nothing else: a tenth of the least
+        value.
+        """
         if self.pipeline.task.transform == "none":
             return None
         least = min(
@@ -220,10 +228,14 @@ class ForecastSetup:
 
 
 def least_history(train: np.ndarray, lookback: int, horizon: int) -> np.ndarray:
-    """[series] the first origin to learn from: a whole window where the series are long, half of one where that is most of
-    what there is; the rest of the window is missing then, as it is for a short series in use."""
+    """[series] the first origin to learn from: after a whole window where there are many long series, after half of
+    one else.
+
+    What lies before the first row is missing then, as it is for a short series in use. Of one series every window
+    counts: with whole windows alone it has too few to learn from.
+    """
     rows = train[train > 0]
     short = int(np.quantile(rows, 0.05)) if len(rows) else 0
-    long = short - horizon - lookback >= lookback // 2
-    least = lookback if long else min(lookback // 2, max(1, short // 2))
+    whole = len(rows) >= MANY and short - horizon - lookback >= lookback // 2
+    least = lookback if whole else min(lookback // 2, max(1, short // 2))
     return np.minimum(np.full_like(train, least), np.maximum(train - horizon, 1))

@@ -19,11 +19,15 @@ LARGEST_LOGARITHM = 700.0
 """Beyond it exp overflows."""
 
 DROPOUT: dict[View, float] = {"season": 0.1, "level": 0.5}
-"""Where the network's options leave it open: the season view starts from ridge and moves little, the level view overfits."""
+"""Where the network's options leave it open: the season view starts from ridge and moves little, the level view
+overfits.
+"""
 
 
 class WindowState(NamedTuple):
-    """The window itself, batch first: the last ``lookback`` rows (see :class:`Window`; ``future`` up to the present)."""
+    """The window itself, batch first: the last ``lookback`` rows (see :class:`Window`; ``future`` up to the
+    present).
+    """
 
     target: Tensor
     past: Tensor
@@ -48,7 +52,8 @@ class SegmentNetwork(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.targets, self.outputs, self.horizon, self.segment = sizes.targets, outputs, horizon, segment
-        self.season, self.view = season, view
+        self.season = season
+        self.view: View = view
         self.rate_scale = RATE[view]
         self.ahead = -(-horizon // segment)
         network = network if network.dropout is not None else network.resolved(dropout=DROPOUT[view])
@@ -93,8 +98,8 @@ class SegmentNetwork(nn.Module):
 class WindowForecaster(nn.Module):
     """Forecasts from the last ``lookback`` rows alone: the window is the state, and it is read anew at each forecast.
 
-    ``members`` networks in each view answer side by side; their quantiles are averaged level by level, the season view with
-    weight ``mix``, the level view with the rest. Validation chooses the weight.
+    ``members`` networks in each view answer side by side; their quantiles are averaged level by level, the season
+    view with weight ``mix``, the level view with the rest. Validation chooses the weight.
     """
 
     mix: Tensor
@@ -139,7 +144,8 @@ class WindowForecaster(nn.Module):
             for view in views
             for _ in range(members)
         )  # fmt: skip
-        # Weight of the season view; 1 until validation says otherwise. A view that validation finds hopeless is retired.
+        # Weight of the season view; 1 until validation says otherwise. A view that validation finds hopeless is
+        # retired.
         self.register_buffer("mix", torch.tensor(1.0 if "season" in views else 0.0, dtype=torch.float64))
         # Whether windows are read as logarithms, and the least value that has one; chosen when training starts.
         self.register_buffer("logarithm", torch.tensor(False))
@@ -188,7 +194,9 @@ class WindowForecaster(nn.Module):
         return Answer(mix * season.quantiles + (1 - mix) * level.quantiles, season.scale)
 
     def view(self, state: WindowState, ahead: Tensor, view: View, *, always: bool = False) -> Answer | None:
-        """The answer of one view's members; None where there are none, or (unless ``always``) where they have no weight."""
+        """The answer of one view's members; None where there are none, or (unless ``always``) where they have no
+        weight.
+        """
         weight = float(self.mix) if view == "season" else 1.0 - float(self.mix)
         networks = self.networks(view)
         if not networks or (weight == 0 and not always):

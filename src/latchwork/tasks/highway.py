@@ -10,6 +10,8 @@ from latchwork.tasks.normalize import Normalized
 SEASONS_BACK = (1, 2, 4, 7, 14, 30)
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 BLENDED = 5
+"""Fits that are averaged where there are few windows to learn from: the best of them is chosen with much noise."""
+
 MEANS = 3
 MEAN_WEIGHT = 3.0
 """The mean changes enter magnified, so that the penalty spares them: they carry the trend."""
@@ -56,8 +58,8 @@ class Highway(nn.Module):
     def fit(self, features: Tensor, answers: Tensor, weights: Tensor) -> Fits:
         """Ridge in closed form for every look-back and penalty: (rows back, penalty) -> map [features + 1, horizon].
 
-        features [n, lookback + 3], answers [n, horizon] without NaN, weights [n]. Squares first, then once re-weighted towards
-        absolute errors.
+        features [n, lookback + 3], answers [n, horizon] without NaN, weights [n]. Squares first, then once
+        re-weighted towards absolute errors.
         """
         reaches = [back * self.season for back in SEASONS_BACK if back * self.season <= self.lookback] or [
             self.lookback
@@ -88,6 +90,6 @@ def blend(fits: Fits, keys: Sequence[tuple[int, float]]) -> Tensor:
     return torch.stack([fits[key] for key in keys]).mean(0)
 
 
-def best(fits: Fits, error: Callable[[Tensor], float]) -> list[tuple[int, float]]:
-    """The few fits with the least ``error``."""
-    return sorted(fits, key=lambda key: error(fits[key]))[:BLENDED]
+def best(fits: Fits, error: Callable[[Tensor], float], count: int) -> list[tuple[int, float]]:
+    """The ``count`` fits with the least ``error``."""
+    return sorted(fits, key=lambda key: error(fits[key]))[:count]

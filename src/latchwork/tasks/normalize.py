@@ -15,8 +15,8 @@ View = Literal["season", "level"]
 corrections to the last value. Strongly periodic series want the first, wandering ones the second."""
 
 LEVEL_FLOOR = 0.2
-"""In the season view the level is divided by at least this share of the window's deviation: a series with a stable season
-has a small seasonal difference, and its level would come out in the hundreds."""
+"""In the season view the level is divided by at least this share of the window's deviation: a series with a stable
+season has a small seasonal difference, and its level would come out in the hundreds."""
 
 SCALE_FLOOR = {"season": 1e-3, "level": 1e-2}
 LIMIT = {"season": 30.0, "level": 50.0}
@@ -72,8 +72,8 @@ def normalize(
 ) -> Normalized:
     """Put windows (float64, NaN where missing) on a common scale; see :class:`Normalized`.
 
-    ``season`` is below the window's length, so that there is a difference to take. A window without any value has level 0 and
-    scale 1: its forecast is 0, which is all that can be said.
+    ``season`` is below the window's length, so that there is a difference to take. A window without any value has
+    level 0 and scale 1: its forecast is 0, which is all that can be said.
     """
     seen = ~values.isnan()
     count = seen.sum(1).clamp(min=1)

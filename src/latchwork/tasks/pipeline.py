@@ -27,8 +27,8 @@ State = WindowState | CarriedState
 class Pipeline:
     """A fitted forecaster with all it needs from raw rows to numbers in the file's units.
 
-    The stream contract: ``state = initial_state(…)``; ``answers, state = step(rows, state, ahead)`` for any number of rows;
-    ``flush(state)``. State is a value: nothing is kept here between calls.
+    The stream contract: ``state = initial_state(…)``; ``answers, state = step(rows, state, ahead)`` for any number
+    of rows; ``flush(state)``. State is a value: nothing is kept here between calls.
     """
 
     modality: Table
@@ -38,7 +38,9 @@ class Pipeline:
     forecaster: Forecaster
     conformal: Conformal | None = None
     scales: dict[str, list[list[float]]] = field(default_factory=dict)
-    """With scale="fixed": (level, spread, change) of each known series over its training rows, [3][targets]; "" for the others."""
+    """With scale="fixed": (level, spread, change) of each known series over its training rows, [3][targets]; "" for
+    the others.
+    """
 
     def fingerprint(self) -> str:
         """A hash of the weights: a state belongs to one model."""
@@ -110,7 +112,9 @@ class Pipeline:
         return self.adjust(Answer(*(part.cpu() for part in answer)))
 
     def step(self, rows: Rows, state: State, ahead: Tensor) -> tuple[Tensor, State]:
-        """A forecast after each row: ahead [batch, time, horizon, future] -> [batch, time, horizon, targets, levels], state."""
+        """A forecast after each row: ahead [batch, time, horizon, future] -> [batch, time, horizon, targets,
+        levels], state.
+        """
         answers = []
         for t in range(rows.target.shape[1]):
             state = self.observe(Rows(*(part[:, t : t + 1] for part in rows)), state)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from latchwork import storage
@@ -97,7 +97,11 @@ def forecast_from(options: Mapping[str, Any]) -> Forecast:
     for name in values:
         if name not in known:
             raise ConfigError(f'forecast has no option "{name}"{did_you_mean(name, known)}')
-    return Forecast(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    try:
+        return TypeAdapter(Forecast).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"forecast option {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
 
 
 def pack_state(state: Any, facts: Mapping[str, Any]) -> bytes:

@@ -370,15 +370,17 @@ def move(batch: Any, device: torch.device) -> Any:
 
 
 def _layers(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """The trainable parameters by layer: the name up to its first number (torch's ``_l0`` too), else its first part.
+    """The trainable parameters by layer: the name up to ``layers.N`` (torch's ``_lN`` too), else up to a number and the
+    module below it, else its first part.
 
-    layers.0.cell.input.weight -> layers.0;  encoder.weight_hh_l1 -> encoder.1;  head.bias -> head
+    layers.0.cell.input.weight -> layers.0;  encoder.weight_hh_l1 -> encoder.1;  members.1.embed.weight ->
+    members.1.embed; head.bias -> head
     """
     layers: dict[str, list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        numbered = re.match(r"(.*?\.\d+)\.", name)
+        numbered = re.match(r"(.*?\blayers\.\d+)\.", name) or re.match(r"(.*?\.\d+(?:\.\w+(?=\.))?)\.", name)
         stacked = re.search(r"^(?:(.*)\.)?(?:weight|bias)_\w+?_l(\d+)(?:_reverse)?$", name)
         if numbered:
             layer = numbered[1]
