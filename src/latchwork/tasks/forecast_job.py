@@ -184,7 +184,7 @@ class WindowJob(_ForecastJob):
         for index, network in enumerate(networks):
             if self.module.retired[index]:
                 continue
-            own = slice(index, None, len(networks))
+            own = slice(index, None, len(networks)) if len(truth) >= len(networks) else slice(None)
             part = Window(*(value[own] for value in window))
             z = network.normalize(self.module.enter(part.target))
             y = ((self.module.enter(truth[own]) - z.base) / z.scale.unsqueeze(1)).clamp(-100, 100).float()
