@@ -16,6 +16,7 @@ from latchwork.view import print_data, telling
 
 HORIZON = 52
 YEARS_HELD_BACK = 8
+WEEKS_BETWEEN = 13
 
 
 def co2() -> pl.DataFrame:
@@ -33,14 +34,17 @@ def demo(run: Path, out: Console, err: Console) -> Model:
     data = run / "demo.csv"
     storage.write_text(data, co2().write_csv())
     out.print(
-        f"[bold]CO2 at Mauna Loa[/]: weekly, {HORIZON} weeks ahead, the last {YEARS_HELD_BACK} years held back",
+        f"[bold]CO2 at Mauna Loa[/]: weekly, {HORIZON} weeks ahead; the last {YEARS_HELD_BACK} years are held back, "
+        f"with a forecast every {WEEKS_BETWEEN} weeks",
         highlight=False,
     )
     out.print(
-        f"[dim]$ latchwork train forecast {data} --target co2 --horizon {HORIZON} --run {run}[/]", highlight=False
+        f"[dim]$ latchwork train forecast {data} --target co2 --horizon {HORIZON} "
+        f"--test-size {YEARS_HELD_BACK * HORIZON} --step-size {WEEKS_BETWEEN} --run {run}[/]",
+        highlight=False,
     )
     with telling(err) as tell:
-        task = Forecast(target="co2", horizon=HORIZON, test_size=YEARS_HELD_BACK * HORIZON)
+        task = Forecast(target="co2", horizon=HORIZON, test_size=YEARS_HELD_BACK * HORIZON, step_size=WEEKS_BETWEEN)
         model = fit(task, data, training=Training(), run=run, callbacks=[Progress(err)], progress=tell)
     assert model.raw is not None
     print_data(model.raw, out)

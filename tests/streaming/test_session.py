@@ -59,7 +59,7 @@ def test_pushed_row_by_row_equals_offline(model: lw.Model) -> None:
         known = frame.filter((pl.col("ds") <= row["ds"]) & (pl.col("unique_id") == row["unique_id"]))
         offline = model.predict(known, future=pl.DataFrame(ahead(frame, row)))
         np.testing.assert_allclose(streamed.point["units"], offline["units"].to_numpy(), rtol=1e-5)
-        assert streamed.times == [str(day.date()) for day in offline["ds"]]
+        assert streamed.times == [str(day) for day in offline["ds"]]
 
 
 def test_update_equals_a_stream_and_is_all_or_nothing(model: lw.Model) -> None:

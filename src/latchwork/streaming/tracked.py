@@ -211,9 +211,14 @@ def forecast_frame(
     """[series, horizon, targets, levels] as a frame in the columns of the training file."""
     table, levels = pipeline.modality, pipeline.levels
     stamps = pl.Series(np.concatenate(times))
+    if table.dates:
+        moments = stamps.cast(pl.Datetime("ns"))
+        days = moments.cast(pl.Date)
+        whole = table.frequency.whole_days and (days.cast(pl.Datetime("ns")) == moments).all()
+        stamps = days if whole else moments
     columns: dict[str, Any] = {
         table.options.id: np.repeat(np.array(names, dtype=object), pipeline.task.horizon),
-        table.options.time: stamps.cast(pl.Datetime("ns")) if table.dates else stamps,
+        table.options.time: stamps,
     }
     for index, name in enumerate(table.targets):
         flat = quantiles[:, :, index].reshape(-1, len(levels))

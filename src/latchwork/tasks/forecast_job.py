@@ -223,7 +223,9 @@ class WindowJob(_ForecastJob):
         """Start the linear paths from ridge; returns which ridges were blended.
 
         ridges  those to blend; none: validation chooses them
-        floor   of positive data: validation also chooses whether windows are read as logarithms, by those ridges alone
+        floor   of positive data: validation also chooses whether windows are read as logarithms, by those ridges
+        alone: by the
+                product of their scaled and their relative error, the two that M4 weighs alike
         always  they are, whatever validation says
         """
         networks = [network for network in self.module.networks("season") if network.highway is not None]
@@ -245,7 +247,7 @@ class WindowJob(_ForecastJob):
             if len(choices) > 1:
                 answer = offline_view(self.module, self.data, self.validation, "season")
                 assert answer is not None
-                error = self.figures(answer.quantiles)["scaled_mae"]
+                error = self.figures(answer.quantiles)["scaled_mae"] * self._relative(answer.quantiles)
             found.append((error, logarithm, keys, solution))
         _, logarithm, keys, solution = min(found, key=lambda one: one[0])
         self.module.logarithm.fill_(logarithm)
@@ -253,6 +255,12 @@ class WindowJob(_ForecastJob):
             assert network.highway is not None
             network.highway.set(solution)
         return keys
+
+    def _relative(self, quantiles: Tensor) -> float:
+        """Mean of |y - f| / (|y| + |f|) over the validation windows, as in sMAPE."""
+        truth = self.data.truth(self.validation, quantiles.shape[1])
+        median = quantiles[..., self.module.median]
+        return float(((median - truth).abs() / (median.abs() + truth.abs()).clamp(min=1e-30)).nanmean())
 
     def _ridge(
         self, network: SegmentNetwork, ridges: Sequence[tuple[int, float]]

@@ -21,8 +21,6 @@ from latchwork.tasks.forecast_window import WindowForecaster
 from latchwork.tasks.pipeline import Pipeline
 
 CALIBRATION_WINDOWS = 4096
-MANY = 50
-"""Series from which on whole windows alone are enough to learn from."""
 
 
 @dataclass
@@ -228,14 +226,13 @@ class ForecastSetup:
 
 
 def least_history(train: np.ndarray, lookback: int, horizon: int) -> np.ndarray:
-    """[series] the first origin to learn from: after a whole window where there are many long series, after half of
+    """[series] the first origin to learn from: after a whole window where that leaves enough windows, after half of
     one else.
 
-    What lies before the first row is missing then, as it is for a short series in use. Of one series every window
-    counts: with whole windows alone it has too few to learn from.
+    What lies before the first row is missing then, as it is for a short series in use.
     """
     rows = train[train > 0]
     short = int(np.quantile(rows, 0.05)) if len(rows) else 0
-    whole = len(rows) >= MANY and short - horizon - lookback >= lookback // 2
+    whole = np.maximum(rows - horizon - lookback, 0).sum() >= ENOUGH and short - horizon - lookback >= lookback // 2
     least = lookback if whole else min(lookback // 2, max(1, short // 2))
     return np.minimum(np.full_like(train, least), np.maximum(train - horizon, 1))
