@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,8 +163,6 @@ def test_stream_answers_each_line_and_counts_the_bad_ones(
 
 
 def test_update_takes_rows_in_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(run, folder)
     newer = shop(rows=165).filter(pl.col("ds") > pl.date(2024, 6, 8))
@@ -206,6 +205,48 @@ def test_doctor_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "lstm" in out
     assert "torch" in out
     assert command(capsys, "--version")[0] == 0
+
+
+def test_odd_lines_never_end_a_stream(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = {"unique_id": "north", "ds": "2024-06-09", "units": 20.0}
+    odd = [{**good, "units": 1e308}, {**good, "units": 10**400}, {**good, "unique_id": ["a"]}, {"units": {}}]
+    lines = [*map(json.dumps, odd), "[" * 100_000, json.dumps(good)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines) + "\n"))
+    code, out, _ = command(capsys, "stream", run)
+    assert code == 2
+    assert ["error" in json.loads(line) for line in out.splitlines()] == [True] * 5 + [False]
+
+
+def test_files_that_cannot_be_read_or_written_are_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "none.jsonl" in refused(capsys, "stream", run, "--rows", tmp_path / "none.jsonl")
+    assert str(tmp_path) in refused(capsys, "stream", run, "--snapshot", tmp_path)
+    assert "--config" in refused(capsys, "predict", run, "--config", run / "config.toml")
+    assert "--config wants a file" in refused(capsys, "train", "forecast", "--config")
+
+
+def test_update_of_the_model_folder_updates_its_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    newer = shop(rows=165).filter(pl.col("ds") > pl.date(2024, 6, 8))
+    assert command(capsys, "update", folder / "model", write(newer, tmp_path / "newer.csv"))[0] == 0
+    assert not (folder / "model" / "model").exists()
+    assert "2024-06-14" in command(capsys, "predict", folder)[1].splitlines()[1]
+    assert (folder / "config.toml").read_bytes() == (run / "config.toml").read_bytes()
+
+
+def test_sizes_that_hold_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(shop(rows=60), tmp_path / "shop.csv")
+    for size in ("nan", "inf", "0.001", "10.5", "-1"):
+        assert "test_size" in refused(capsys, "train", "forecast", data, *QUICK, "--test-size", size)
+    for words in (["--season", "50"], ["--memory", "carried", "--lookback", "9"], ["--scale", "fixed"]):
+        assert words[0].strip("-") in refused(capsys, "train", "forecast", data, *QUICK, *words)
+    assert "step_size is 0" in refused(capsys, "backtest", "forecast", data, *QUICK, "--step", "0")
 
 
 @pytest.mark.slow

@@ -204,6 +204,63 @@ def test_bad_options_say_what_was_expected(options: dict[str, object], said: str
         lw.fit(lw.Forecast(**{"target": "units", **options}), shop(rows=60), network=SMALL, training=QUICK)  # type: ignore[arg-type]
 
 
+def test_names_that_would_collide_are_refused() -> None:
+    frame = shop().rename({"visits": "units_q05"})
+    with pytest.raises(ConfigError, match='two columns "units_q05"'):
+        lw.fit(lw.Forecast(target=("units", "units_q05"), horizon=3), frame)
+
+
+def test_a_lookback_is_taken_as_it_is_given() -> None:
+    task = lw.Forecast(target="units", horizon=3, test_size=3, validation_size=6, lookback=30)
+    plan = lw.fit(task, shop(), network=SMALL, training=QUICK).pipeline.plan
+    assert (plan.lookback, plan.segment) == (30, 6)
+    with pytest.raises(ConfigError, match="whole segments of 7"):
+        lw.fit(lw.Forecast(target="units", horizon=3, lookback=30, segment=7), shop(), network=SMALL, training=QUICK)
+
+
+def test_a_high_level_with_little_variation_keeps_its_scale() -> None:
+    random = np.random.default_rng(0)
+    y = 1e12 + random.random(120)
+    frame = pl.DataFrame({"ds": np.arange(120), "y": y})
+    for memory in ("window", "carried"):
+        task = lw.Forecast(horizon=3, memory=memory, test_size=3, validation_size=9, season=1)
+        answer = lw.fit(task, frame, network=SMALL, training=QUICK).predict()["y"].to_numpy()
+        assert (np.abs(answer - 1e12) < 10).all()
+
+
+def test_a_constant_series_has_no_mase_and_says_so() -> None:
+    frame = pl.DataFrame({"ds": np.arange(80), "y": np.full(80, 7.0)})
+    model = lw.fit(lw.Forecast(horizon=3, test_size=6, validation_size=6), frame, network=SMALL, training=QUICK)
+    assert not np.isfinite(model.evaluation.windows.scale).any() or (model.evaluation.windows.scale == 0).all()
+    np.testing.assert_allclose(model.predict()["y"], 7.0, atol=1e-3)
+
+
+def test_a_fold_without_values_is_left_out() -> None:
+    frame = shop(stores=("north",)).with_columns(
+        pl.when(pl.col("ds").is_between(pl.date(2024, 5, 26), pl.date(2024, 6, 1)))
+        .then(None)
+        .otherwise("units")
+        .alias("units")
+    )
+    found = lw.cross_validate(lw.Forecast(target="units", horizon=7), frame, n_windows=3, network=SMALL, training=QUICK)
+    assert len(found.windows) == 2
+
+
+def test_rows_behind_the_last_target_are_known_future_in_an_update() -> None:
+    task = lw.Forecast(target="units", horizon=7, future=("price",), test_size=14, validation_size=14)
+    frame = shop(missing=0.0)
+    early = frame.filter(pl.col("ds") < pl.date(2024, 5, 20))
+    newer = frame.filter(pl.col("ds").is_between(pl.date(2024, 5, 20), pl.date(2024, 6, 5))).with_columns(
+        pl.when(pl.col("ds") < pl.date(2024, 5, 28)).then("units").alias("units")
+    )
+    model = lw.fit(task, early, network=SMALL, training=QUICK)
+    model.update(newer)
+    answer = model.predict()
+    assert str(answer["ds"][0]) == "2024-05-28"
+    known = pl.concat([early, newer])
+    np.testing.assert_allclose(model.predict(known)["units"], answer["units"], rtol=1e-5)
+
+
 def test_a_finished_run_is_never_overwritten(run: Path) -> None:
     before = (run / "model" / "config.json").read_bytes()
     with pytest.raises(ConfigError, match="already holds a finished run"):

@@ -21,7 +21,7 @@ from latchwork.doctor import doctor as examine
 from latchwork.errors import ConfigError, DataError, LatchworkError, did_you_mean
 from latchwork.evaluation import cross_validate
 from latchwork.layers import Network
-from latchwork.model import fit, load, write_frame
+from latchwork.model import fit, load, run_folder, write_frame
 from latchwork.tasks import Forecast
 from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
@@ -165,7 +165,7 @@ def update(run: Path, data: Path, /) -> None:
     """
     model = load(run)
     count = model.update(data)
-    model.save(run)
+    model.save(run_folder(run))
     err.print(f"{count} rows taken in; latchwork predict {run} forecasts from there", highlight=False)
 
 
@@ -184,12 +184,12 @@ def stream(run: Path, /, *, rows: Path | None = None, output: Path | None = None
     model = load(run)
     live = model.stream()
     if snapshot is not None and snapshot.exists():
-        live.restore(snapshot.read_bytes())
-    err.print(f"[dim]{live.cost}[/]", highlight=False)
+        live.restore(storage.read_bytes(snapshot))
     bad = 0
     with contextlib.ExitStack() as files:
         source = sys.stdin if rows is None else files.enter_context(rows.open(encoding="utf-8"))
         sink = sys.stdout if output is None else files.enter_context(output.open("w", encoding="utf-8"))
+        err.print(f"[dim]{live.cost}[/]", highlight=False)
         for number, line in enumerate(source, start=1):
             if not line.strip():
                 continue
@@ -231,7 +231,12 @@ def configured(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
         if name != "--config":
             rest.append(word)
             continue
-        path = Path(value if equals else next(words, ""))
+        value = value if equals else next(words, "")
+        if not value:
+            raise ConfigError("--config wants a file; give one that a run wrote, such as runs/sales/config.toml")
+        if rest[:1] not in (["train"], ["backtest"]):
+            raise ConfigError("--config holds the options of train and backtest; leave it out here")
+        path = Path(value)
         try:
             options = read_config(path)
         except OSError as error:
@@ -276,6 +281,14 @@ def main(tokens: list[str] | None = None) -> None:
         message = " ".join(str(error).split())
         sys.stderr.write(f"latchwork: {message}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("latchwork: interrupted; a run in training goes on with the same command and --resume\n")
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except (OSError, UnicodeError) as error:
+        if debug:
+            raise
+        sys.stderr.write(f"latchwork: {' '.join(str(error).split())}\n")
+        sys.exit(2)

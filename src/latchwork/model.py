@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import polars as pl
 
 from latchwork import storage
 from latchwork.cells import Cell
-from latchwork.errors import ConfigError, ModelFileError
+from latchwork.errors import ConfigError, LatchworkError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
 from latchwork.layers import Network
 from latchwork.modalities import RawTable, read
-from latchwork.streaming import Stream, Tracked, replay
+from latchwork.streaming import Stream, Tracked, column_names, replay
 from latchwork.tasks import Forecast, ForecastSetup, Pipeline, load_pipeline, save_pipeline
 from latchwork.training import Callback, Outcome, Training
 from latchwork.training import fit as train
@@ -57,18 +58,25 @@ def fit(
     if folder is not None and (folder / "model" / "config.json").exists() and not resume:
         raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
     raw = read(data, task.table)
-    fitted = train(
-        task,
-        raw,
-        network,
-        training,
-        folder=folder,
-        resume=resume,
-        callbacks=callbacks,
-        resume_hint=""
-        if folder is None
-        else f"the same command with --resume (or fit(…, run={str(folder)!r}, resume=True))",
-    )
+    _check_columns(task, raw)
+    began = folder is not None and not folder.exists()
+    try:
+        fitted = train(
+            task,
+            raw,
+            network,
+            training,
+            folder=folder,
+            resume=resume,
+            callbacks=callbacks,
+            resume_hint=""
+            if folder is None
+            else f"the same command with --resume (or fit(…, run={str(folder)!r}, resume=True))",
+        )
+    except LatchworkError:
+        if began and folder is not None and not any(folder.glob("checkpoints/step-*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     setup = fitted.setup
     finished = fitted.outcome.stopped != "interrupted"
     evaluation = evaluate(setup, progress=progress) if finished and len(setup.windows()) else None
@@ -90,17 +98,23 @@ def fit(
 
 def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model":
     """Read a run folder (or its model folder). Cells of one's own are named in ``cells``: a file never brings code."""
-    folder = Path(run)
-    inner = folder if (folder / "config.json").is_file() else folder / "model"
-    if not folder.is_dir():
-        raise ModelFileError(f"no such run folder: {folder}")
+    folder = run_folder(run)
+    inner = folder / "model"
     pipeline = load_pipeline(inner, cells)
-    scores = inner.parent / "leaderboard.json"
+    scores = folder / "leaderboard.json"
     return Model(
         pipeline,
         tracked=Tracked.load(inner / "state.safetensors", pipeline),
         leaderboard=Leaderboard.from_dict(storage.read_json(scores)) if scores.is_file() else None,
     )
+
+
+def run_folder(path: str | Path) -> Path:
+    """The run that a path names: its folder, or the model folder inside it."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ModelFileError(f"no such run folder: {folder}")
+    return folder.resolve().parent if (folder / "config.json").is_file() else folder
 
 
 class Model:
@@ -168,7 +182,8 @@ class Model:
             self.tracked.save(inner / "state.safetensors")
         if self._leaderboard is not None:
             storage.write_json(folder / "leaderboard.json", self._leaderboard.to_dict())
-        storage.write_text(folder / "config.toml", self.config())
+        if self.training is not None or not (folder / "config.toml").exists():
+            storage.write_text(folder / "config.toml", self.config())
 
     def config(self) -> str:
         """The complete options as TOML, as ``--config`` reads them."""
@@ -181,7 +196,7 @@ class Model:
         lines = []
         for section, options in parts.items():
             lines.append(f"[{section}]")
-            lines += [f"{name} = {json.dumps(value)}" for name, value in options.items() if value is not None]
+            lines += [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
             lines.append("")
         return "\n".join(lines)
 
@@ -215,6 +230,19 @@ class Model:
             self.setup, self.raw, self.training, self.outcome, self.evaluation, streamed, self.config()
         )
         write_report(Path(path), self.reported)
+
+
+def _toml(value: Any) -> str:
+    """A plain value as TOML writes it, which is as JSON does but for two characters."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _check_columns(task: Forecast, raw: RawTable) -> None:
+    """Refuse targets whose names another target's quantiles will have."""
+    names = [raw.options.id, raw.options.time, *column_names(raw.targets, task.levels)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f'the forecast would have two columns "{name}"; rename the column of that name')
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:

@@ -94,6 +94,8 @@ def cross_validate(
     """
     if n_windows < 1:
         raise ConfigError(f"n_windows is {n_windows}, expected at least 1")
+    if step_size is not None and step_size < 1:
+        raise ConfigError(f"step_size is {step_size}, expected at least 1")
     raw = data if isinstance(data, RawTable) else read(data, task.table)
     step = step_size or task.horizon
     reach = [task.horizon + back * step for back in reversed(range(n_windows))]
@@ -107,8 +109,10 @@ def cross_validate(
         for index, rows in enumerate(reach[1:], start=1):
             if progress is not None:
                 progress("training at each origin", index / n_windows)
-            later = fit(replace(task, test_size=rows, step_size=step), raw, network, training).setup
             here = np.flatnonzero(fold == index)
+            if not len(here):
+                continue
+            later = fit(replace(task, test_size=rows, step_size=step), raw, network, training).setup
             answer = model_forecasts(later, windows.select(here))
             point[here] = answer.point
             if quantiles is not None:

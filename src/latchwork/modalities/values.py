@@ -41,7 +41,10 @@ def to_number(value: Any, decimal: str = ".") -> float | None:
     if value is None:
         return math.nan
     if isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number beyond 1e308
+            return math.inf
     if not isinstance(value, str):
         return None
     text = value.strip()

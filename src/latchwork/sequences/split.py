@@ -43,7 +43,7 @@ def rows_of(size: float | None, typical: int, horizon: int, share: float, name: 
     if size is None:
         return horizon * int(np.clip(share * typical / horizon, 1, MOST_HORIZONS))
     rows = round(size * typical) if 0 < size < 1 else int(size)
-    if 0 < rows < horizon:
+    if size > 0 and rows < horizon:
         raise ConfigError(f"{name} is {rows} rows, expected at least the horizon of {horizon} rows, or 0 for none")
     return rows
 

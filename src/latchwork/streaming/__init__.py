@@ -2,6 +2,6 @@
 
 from latchwork.streaming.replay import replay
 from latchwork.streaming.session import Prediction, Stream
-from latchwork.streaming.tracked import Held, Tracked
+from latchwork.streaming.tracked import Held, Tracked, column_names
 
-__all__ = ["Held", "Prediction", "Stream", "Tracked", "replay"]
+__all__ = ["Held", "Prediction", "Stream", "Tracked", "column_names", "replay"]

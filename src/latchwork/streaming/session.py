@@ -121,7 +121,13 @@ class Stream:
     def _known(self, ahead: Sequence[Mapping[str, Any]] | None) -> RawTable | None:
         if not ahead:
             return None
-        return self.pipeline.modality.read_future(pl.DataFrame([dict(one) for one in ahead]))
+        if not isinstance(ahead, Sequence) or not all(isinstance(one, Mapping) for one in ahead):
+            raise DataError(f"{AHEAD} is a list of rows, each an object of columns and values; got {str(ahead)[:60]}")
+        try:
+            frame = pl.DataFrame([dict(one) for one in ahead], infer_schema_length=None)
+        except (pl.exceptions.PolarsError, TypeError) as error:
+            raise DataError(f"{AHEAD} is no table: {str(error).splitlines()[0]}") from None
+        return self.pipeline.modality.read_future(frame)
 
     def push_json(self, line: str) -> list[Prediction]:
         """Push one JSON line; a row of a wide table gives a forecast for each series. All of it is taken in or
@@ -129,7 +135,7 @@ class Stream:
         """
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f'not a JSON line: {error}; expected an object such as {{"column": value, …}}') from None
         if not isinstance(row, dict):
             raise DataError(f"a row is an object of columns and values, got a {type(row).__name__}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from latchwork import storage
 from latchwork.errors import DataError, StateError
-from latchwork.modalities import EncodedRow, RawTable, RowState, Table
+from latchwork.modalities import EncodedRow, RawTable, RowState
 from latchwork.sequences import Series, concatenate, select
 from latchwork.tasks import Answer, Pipeline, Rows, State, pack_state, unpack_state
 
@@ -83,17 +83,37 @@ class Tracked:
     def updated(self, raw: RawTable) -> tuple["Tracked", int]:
         """After all rows of a table, and how many there were. All of them are checked before any is taken in."""
         tracked, count = self, 0
-        waiting: dict[str, tuple[list[EncodedRow], RowState]] = {}
+        table = self.pipeline.modality
+        waiting: dict[str, list[tuple[list[EncodedRow], RowState]]] = {}
         for row in rows_of(raw):
-            name = tracked.pipeline.modality.row_id(row)
-            known = tracked.held.get(name)
-            rows, before = waiting.get(name, ([], None if known is None else known.row))
-            _, more, after = tracked.pipeline.modality.row(row, before)
-            waiting[name] = ([*rows, *more], after)
+            name = table.row_id(row)
+            taken, known = waiting.setdefault(name, []), self.held.get(name)
+            before = taken[-1][1] if taken else None if known is None else known.row
+            taken.append(table.row(row, before)[1:])
             count += 1
-        for name, (rows, after) in waiting.items():
-            tracked = tracked.with_rows(name, rows, after)
+        for name, taken in waiting.items():
+            # Rows behind the last one with a target are what is known of the future; they are not missing values.
+            seen = [index for index, (rows, _) in enumerate(taken) if not np.isnan(rows[-1].target).all()]
+            end = seen[-1] + 1 if seen else 0
+            if end:
+                rows = [row for more, _ in taken[:end] for row in more]
+                tracked = tracked.with_rows(name, rows, taken[end - 1][1])
+            tracked = tracked._with_ahead(name, [row for more, _ in taken[end:] for row in more])
         return tracked, count
+
+    def _with_ahead(self, name: str, rows: Sequence[EncodedRow]) -> "Tracked":
+        held = self.held.get(name)
+        if held is None or not rows:
+            return self
+        times = np.array([row.time for row in rows])
+        kept = held.tail.times < times[0]
+        tail = Series(
+            name,
+            np.concatenate([held.tail.times[kept], times]),
+            np.concatenate([held.tail.target[kept], np.full((len(rows), held.tail.target.shape[1]), np.nan)]),
+            future=np.concatenate([held.tail.future[kept], np.stack([row.future for row in rows])]),
+        )
+        return replace(self, held={**self.held, name: replace(held, tail=tail)})
 
     def forecast(self, names: Sequence[str], future: RawTable | None = None) -> tuple[Answer, list[NDArray[np.int64]]]:
         """Forecasts of these series from where they stand, and the stamps they speak of."""
@@ -193,16 +213,16 @@ def _chunk(rows: Sequence[EncodedRow]) -> Rows:
     return Rows(target.unsqueeze(0), past.unsqueeze(0), future.unsqueeze(0))
 
 
-def column_names(table: Table, levels: Iterable[float]) -> list[str]:
+def column_names(targets: Iterable[str], levels: Iterable[float]) -> list[str]:
     """Columns of a forecast: each target, then its quantiles.
 
     ``units``, ``units_q05``, …: the median is the point forecast, and stands under the target's own name.
     """
-    return [f"{name}{_suffix(level)}" for name in table.targets for level in (None, *levels)]
+    return [f"{name}{_suffix(level)}" for name in targets for level in (None, *levels)]
 
 
 def _suffix(level: float | None) -> str:
-    return "" if level is None else "_q" + f"{level:.4f}"[2:].rstrip("0").ljust(2, "0")
+    return "" if level is None else "_q" + f"{level:.12f}"[2:].rstrip("0").ljust(2, "0")
 
 
 def forecast_frame(

@@ -1,5 +1,6 @@
 """The forecasting task: what is forecast, how far, from what, and how it is judged."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -17,7 +18,8 @@ class Forecast(TableOptions):
         horizon: Rows ahead.
         memory: "window": each forecast looks at the last ``lookback`` rows, and a live push recomputes them.
             "carried": the recurrence runs on for ever, and a push costs one step.
-        strategy: "direct": all steps at once. "recursive": segment by segment, each fed the median before it.
+        strategy: "direct": all steps at once. "recursive": segment by segment, each fed the median before it
+            (with memory="carried" row by row); the same as direct where one segment holds the horizon.
         lookback: Rows a forecast looks at (memory="window"). None: from the season and the history there is.
         segment: Rows read in one recurrent step (memory="window"). None: from the season.
         loss: "pinball": quantiles, the median being the point forecast. "mae", "mse": a point alone.
@@ -68,7 +70,7 @@ class Forecast(TableOptions):
                 raise ConfigError(f"{name} is {value}, expected at least 1")
         for name in ("test_size", "validation_size"):
             value = getattr(self, name)
-            if value is not None and value < 0:
+            if value is not None and not (0 <= value < math.inf and (value < 1 or value == int(value))):
                 raise ConfigError(f"{name} is {value}, expected a number of rows, or a share below 1")
         choices = {
             "memory": ("window", "carried"),
@@ -81,6 +83,10 @@ class Forecast(TableOptions):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f'{name} is "{getattr(self, name)}", expected one of {", ".join(allowed)}')
+        if self.memory == "carried" and (self.lookback is not None or self.segment is not None):
+            raise ConfigError("lookback and segment are those of memory=window; leave them out with memory=carried")
+        if self.memory == "window" and self.scale == "fixed":
+            raise ConfigError("scale=fixed is for memory=carried; a window is always on its own scale")
         if self.transform == "log" and (self.memory == "carried" or not self.highway):
             raise ConfigError('transform=log works with memory=window and highway=true; use transform=auto or "none"')
         levels = self.levels

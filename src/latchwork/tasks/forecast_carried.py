@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from latchwork.errors import ConfigError, StateError
 from latchwork.layers import Network
 from latchwork.tasks.forecast_data import Answer, Rows, Sizes
-from latchwork.tasks.normalize import LEVEL_FLOOR
+from latchwork.tasks.normalize import BLANK, LEVEL_FLOOR, RESOLUTION
 from latchwork.tasks.normalize import LIMIT as LIMITS
 
 LIMIT = LIMITS["season"]
@@ -187,7 +187,7 @@ class CarriedForecaster(nn.Module):
         """(unit of the answers, divisor of the level), never 0."""
         unit = torch.where(scale.pairs > 0, scale.change, scale.spread)
         unit = torch.maximum(unit, 1e-3 * scale.spread)
-        unit = torch.where(unit > 1e-8 * scale.level.abs(), unit, 1e-2 * scale.level.abs())
+        unit = torch.where(unit > RESOLUTION * scale.level.abs(), unit, BLANK * scale.level.abs())
         unit = torch.where(unit > 1e-30, unit, 1.0)
         return unit, torch.maximum(unit, LEVEL_FLOOR * scale.spread)
 

@@ -212,6 +212,8 @@ class WindowJob(_ForecastJob):
         if int(self.module.validated) >= PILOT:
             worse = max(alone, key=lambda view: alone[view])
             if alone[worse] > HOPELESS * min(alone.values()):
+                best = 1.0 if worse == "level" else 0.0
+                self.module.mix.fill_(best)
                 for index, network in enumerate(self.module.networks()):
                     self.module.retired[index] |= network.view == worse
         return {**mixed[best], "season_weight": best, **{f"{view}_loss": value for view, value in alone.items()}}

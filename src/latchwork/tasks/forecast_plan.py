@@ -1,6 +1,6 @@
 """What the data decides where the options are silent: how far back to look, how long a segment, how large a network."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -37,12 +37,19 @@ class Plan:
         """Choose from the season, the horizon and ``rows`` [series], those there are before the test part."""
         some = rows[rows > 0]
         short = int(np.quantile(some, 0.05)) if len(some) else 0
-        season = season if season <= short // 3 else 1
-        segment = task.segment or segment_of(season)
-        lookback = task.lookback or lookback_of(season, short)
-        lookback = max(segment, -(-lookback // segment) * segment)
-        if lookback <= season:
-            lookback += segment
+        if season > short // 3:
+            if task.season is not None:
+                raise ConfigError(
+                    f"season is {season}, but a series has {short} rows to learn from, and three seasons are wanted "
+                    f"({3 * season} rows); give more rows, or season=1"
+                )
+            season = 1
+        segment, lookback = task.segment or segment_of(season), task.lookback or lookback_of(season, short)
+        if task.lookback is not None and task.segment is None:
+            segment = max(size for size in range(1, min(segment, lookback) + 1) if lookback % size == 0)
+        elif task.lookback is None:
+            lookback = max(segment, -(-lookback // segment) * segment)
+            lookback += segment if lookback <= season else 0
         windows = int(np.maximum(rows - task.horizon - lookback, 0).sum())
         return cls(
             *sizes,
@@ -60,6 +67,12 @@ class Plan:
         except ValidationError as error:
             first = error.errors()[0]
             raise ModelFileError(f"the plan in config.json is damaged: {first['loc']}: {first['msg']}") from None
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            least = 0 if one.name in ("past", "future", "static") else 1
+            if getattr(self, one.name) < least:
+                raise ConfigError(f"{one.name} is {getattr(self, one.name)}, expected at least {least}")
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain numbers."""

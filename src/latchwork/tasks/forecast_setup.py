@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latchwork.errors import DataError
 from latchwork.layers import Network
-from latchwork.metrics import Conformal
+from latchwork.metrics import Conformal, seasonal_naive_error
 from latchwork.modalities import RawTable, Table
 from latchwork.sequences import ChunkSampler, EpochSampler, Series, TimeSplit, Windows, split_by_time
 from latchwork.tasks.forecast import Forecast
@@ -90,7 +90,7 @@ class ForecastSetup:
         pipeline, split = self.pipeline, self.split
         torch.manual_seed(seed)
         fresh = pipeline.plan.build(pipeline.task, pipeline.network)
-        for name, chosen in pipeline.forecaster.named_buffers():
+        for name, chosen in pipeline.forecaster.named_buffers(recurse=False):
             fresh.get_buffer(name).copy_(chosen)
         train = split.known
         blank = np.stack([train, train], axis=1)
@@ -207,8 +207,17 @@ class ForecastSetup:
             target=np.tile(np.arange(targets), len(pairs)),
             origin=origin,
             actual=truth.transpose(1, 2).flatten(0, 1).numpy(),
-            scale=self.units[pairs[:, 0]].flatten().numpy(),
+            scale=self._naive_errors()[pairs[:, 0].numpy()].ravel(),
         )
+
+    def _naive_errors(self) -> np.ndarray:
+        """[series, targets] what MASE divides by; NaN where the training rows don't tell."""
+        season, rows = self.pipeline.plan.season, self.split.train.tolist()
+        errors = [
+            [seasonal_naive_error(column, season) for column in one.target[:count].T]
+            for one, count in zip(self.series, rows, strict=True)
+        ]
+        return np.array(errors, dtype=np.float64)
 
     def _fixed_scales(self) -> dict[str, list[list[float]]]:
         forecaster = self.pipeline.forecaster

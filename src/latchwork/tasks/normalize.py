@@ -24,6 +24,12 @@ LIMIT = {"season": 30.0, "level": 50.0}
 
 CONTEXT = 4
 
+RESOLUTION = 1e-13
+"""A scale below this share of the level is rounding: float64 resolves 2e-16."""
+
+BLANK = 1e-6
+"""The scale of a constant window, as a share of its level."""
+
 
 class Normalized(NamedTuple):
     """A window on a common scale.
@@ -87,7 +93,7 @@ def normalize(
     scale = torch.where(pairs > 0, change.abs().sum(1) / pairs.clamp(min=1), deviation)
     # A perfectly periodic window has differences of nothing but rounding; a constant one has no scale at all.
     scale = torch.maximum(scale, SCALE_FLOOR[view] * deviation)
-    scale = torch.where(scale > 1e-8 * mean.abs(), scale, 1e-2 * mean.abs())
+    scale = torch.where(scale > RESOLUTION * mean.abs(), scale, BLANK * mean.abs())
     scale = torch.where(scale > 1e-30, scale, 1.0)
 
     limit = LIMIT[view]

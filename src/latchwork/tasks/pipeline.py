@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latchwork import storage
+from latchwork.errors import DataError
 from latchwork.layers import Network
 from latchwork.metrics import Conformal
 from latchwork.modalities import RawTable, Table
@@ -109,7 +110,10 @@ class Pipeline:
     def forecast(self, state: State, ahead: Tensor) -> Answer:
         """The forecast from here, given what is known ahead [batch, horizon, future]; intervals adjusted."""
         answer = self._evaluating().forecast(state, ahead.to(device_of(self.forecaster)))
-        return self.adjust(Answer(*(part.cpu() for part in answer)))
+        quantiles, scale = (part.cpu() for part in answer)
+        if not torch.isfinite(quantiles).all() or not torch.isfinite(scale).all():
+            raise DataError("the forecast lies beyond all numbers; is a value of the last rows wrong?")
+        return self.adjust(Answer(quantiles, scale))
 
     def step(self, rows: Rows, state: State, ahead: Tensor) -> tuple[Tensor, State]:
         """A forecast after each row: ahead [batch, time, horizon, future] -> [batch, time, horizon, targets,

@@ -59,7 +59,7 @@ def fit(
             options,
             folder=None if folder is None else folder / "refit",
             stop_after=outcome.best_step,
-            **shared,
+            **{**shared, "resume": resume and folder is not None and (folder / "refit" / "checkpoints").exists()},
         )
         if second.stopped == "interrupted":
             return Fitted(setup, options, replace(outcome, stopped="interrupted"))
