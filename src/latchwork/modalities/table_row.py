@@ -86,7 +86,7 @@ def row_id(table: "Table", row: Mapping[str, Any]) -> str:
     """The id that a row names; ``series`` where the table has no id column."""
     if not table.has_id:
         return _ID
-    text = to_text(_field(table, row, table.options.id))
+    text = _text(_field(table, row, table.options.id), table.options.id, "the row")
     if text is None:
         raise DataError(f'the row has no id: column "{table.options.id}" is empty; name the series it belongs to')
     return text

@@ -23,56 +23,47 @@ CALENDAR = {
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How to read a table. Long format, one row for each series and time stamp, unless ``wide``."""
+    """How to read a table. Long format, one row for each series and time stamp, unless ``wide``.
+
+    Args:
+        id: Column that names the series a row belongs to. May be absent from the file if there is one series.
+        time: Column of time stamps: dates (taken as UTC where they have no zone) or whole numbers. May be absent:
+            then the rows are in order, one step apart.
+        target: Column or columns to forecast. In a wide file: the series to take, all of them by default.
+        past: Columns that are known up to the present only, such as a measured temperature.
+        future: Columns that are known ahead of time, such as a planned price or a holiday.
+        static: Columns that stay the same within a series, such as the region of a shop.
+        categorical: Columns among past, future and static that hold categories although they look like numbers,
+            such as a shop's number. Columns of text are categories anyway.
+        wide: Each column but the time is a series of its own, named by its header.
+        frequency: Distance from row to row: h, 15min, D, B (business days), W, MS (months), QS, YS …, or irregular.
+            Found from the time stamps by default. With whole-number times it only says what a step is (for the
+            season).
+        season: Rows after which the series repeat: 24 for hours of a day. Found from the training rows by default.
+        calendar: Calendar features to add to what is known ahead: minute, hour, weekday, monthday, yearday, week,
+            month, quarter, year.
+        date_format: How dates are written, such as %d/%m/%Y; wanted only where it can't be told from the file.
+        separator: What separates the columns of a csv file: a comma, semicolon, tab or bar. Found in the first line
+            by default.
+        decimal: The decimal sign of numbers in text: a point or a comma.
+        encoding: Encoding of a csv file, such as latin-1.
+    """
 
     id: str = "unique_id"
-    """Column that names the series a row belongs to. May be absent from the file if there is one series."""
-
     time: str = "ds"
-    """Column of time stamps: dates (taken as UTC where they have no zone) or whole numbers. May be absent: then the
-    rows are in order, one step apart."""
-
     target: str | tuple[str, ...] = "y"
-    """Column or columns to forecast. In a wide file: the series to take, all of them by default."""
-
     past: tuple[str, ...] = ()
-    """Columns that are known up to the present only, such as a measured temperature."""
-
     future: tuple[str, ...] = ()
-    """Columns that are known ahead of time, such as a planned price or a holiday."""
-
     static: tuple[str, ...] = ()
-    """Columns that stay the same within a series, such as the region of a shop."""
-
     categorical: tuple[str, ...] = ()
-    """Columns among past, future and static that hold categories although they look like numbers, such as a shop's
-    number. Columns of text are categories anyway."""
-
     wide: bool = False
-    """Each column but the time is a series of its own, named by its header."""
-
     frequency: str | None = None
-    """Distance from row to row: h, 15min, D, B (business days), W, MS (months), QS, YS …, or irregular. Found from the
-    time stamps by default. With whole-number times it only says what a step is (for the season)."""
-
     season: int | None = None
-    """Rows after which the series repeat: 24 for hours of a day. Found from the training rows by default."""
-
     calendar: tuple[str, ...] = ()
-    """Calendar features to add to what is known ahead: minute, hour, weekday, monthday, yearday, week, month, quarter,
-    year."""
-
     date_format: str | None = None
-    """How dates are written, such as %d/%m/%Y; wanted only where it can't be told from the file."""
-
     separator: str | None = None
-    """What separates the columns of a csv file: a comma, semicolon, tab or bar. Found in the first line by default."""
-
     decimal: str = "."
-    """The decimal sign of numbers in text: a point or a comma."""
-
     encoding: str = "utf-8"
-    """Encoding of a csv file, such as latin-1."""
 
     def __post_init__(self) -> None:
         for name in ("past", "future", "static", "categorical", "calendar"):
