@@ -24,6 +24,9 @@ from latchwork.training.state import Snapshot, State, carried_leaves, from_file,
 
 ROLLBACKS = 3
 
+BETAS = (0.9, 0.98)
+"""AdamW's: budgets here are some hundred steps, and a second moment over a thousand would hardly have warmed up."""
+
 
 def train(
     job: Job,
@@ -98,7 +101,7 @@ class _Run:
         # foreach, not fused: a fused step changes weights without bumping their versions (seen in torch 2.13), and
         # whoever keeps a packed copy of a weight asks its version.
         groups = parameter_groups(self.module, options.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate or 0.0, foreach=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate or 0.0, betas=BETAS, foreach=True)
         self.state = State(self.module, self.optimizer, self.device, average=bool(options.average))
         self.log = Log(None if folder is None else folder / "metrics.jsonl")
         self.checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", self.checkpoint_every)
