@@ -55,7 +55,7 @@ def demo(run: Path, out: Console, err: Console) -> Model:
     storage.write_text(run / "demo.svg", picture_svg(report))
     streamed = report.streamed
     out.print(
-        f"[bold]Live[/]: the held-back rows pushed one at a time: {streamed.rows} pushes, "
+        f"[bold]Live[/]: the held-back rows pushed one at a time, a forecast after each: {streamed.rows} pushes, "
         f"{streamed.microseconds_a_push / 1000:.1f} ms each, MAE {streamed.streamed:.4f} beside "
         f"{streamed.offline:.4f} offline (largest difference {streamed.largest_difference:.1e})",
         highlight=False,

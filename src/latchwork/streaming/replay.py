@@ -22,7 +22,7 @@ def replay(setup: ForecastSetup, raw: RawTable, evaluation: Evaluation, most: in
     """
     pipeline, windows = setup.pipeline, evaluation.windows
     offline = next(one for one in evaluation.forecasts if one.name == setup.name)
-    targets = len(pipeline.modality.targets)
+    targets, horizon = len(pipeline.modality.targets), pipeline.task.horizon
     pushed, spent, found, wanted, cost = 0, 0.0, [], [], ""
     ahead = None
     if pipeline.modality.of("future"):
@@ -50,8 +50,9 @@ def replay(setup: ForecastSetup, raw: RawTable, evaluation: Evaluation, most: in
                 break
             begin = time.perf_counter()
             live.observe(record)
-            if (row := origins.get(place[stamp])) is not None:
-                found.append(live.forecast(series.id, ahead))
+            answer = live.forecast(series.id, ahead) if place[stamp] + horizon <= len(series) else None
+            if answer is not None and (row := origins.get(place[stamp])) is not None:
+                found.append(answer)
                 wanted.append(row)
             spent += time.perf_counter() - begin
             pushed += 1
