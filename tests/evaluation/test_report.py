@@ -84,7 +84,10 @@ def made(
     steps: int = 12,
     **options: object,
 ) -> Report:
-    task = Forecast(**({"horizon": horizon, "season": 4, "lookback": 12, "test_size": 16} | options))  # type: ignore[arg-type]
+    usual = {"horizon": horizon, "season": 4, "lookback": 12, "test_size": 16}
+    if options.get("memory") == "carried":
+        usual.pop("lookback")
+    task = Forecast(**(usual | options))  # type: ignore[arg-type]
     raw = read(frame(list(ids), rows, dates=dates), task)
     training = Training(steps=steps, evaluate_every=4, batch_size=8, seed=3)
     fitted = fit(task, raw, Network(hidden_size=4), training)
