@@ -140,12 +140,10 @@ class Stream:
         if not isinstance(row, dict):
             raise DataError(f"a row is an object of columns and values, got a {type(row).__name__}")
         ahead = row.pop(AHEAD, None) if self.pipeline.modality.of("future") else None
-        before = self.tracked
-        try:
-            return [self.push(one, ahead) for one in self.pipeline.modality.long_rows(row)]
-        except BaseException:
-            self.tracked = before
-            raise
+        trial = self.fork()
+        answers = [trial.push(one, ahead) for one in self.pipeline.modality.long_rows(row)]
+        self.tracked = trial.tracked
+        return answers
 
     def snapshot(self) -> bytes:
         """Every state as bytes (safetensors, with the model's fingerprint)."""
