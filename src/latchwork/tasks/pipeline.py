@@ -1,7 +1,7 @@
 """A pipeline: modality, network and task bound together, fitted. Everything above works on one of these."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -156,7 +156,3 @@ class Pipeline:
                 row += step
             parts.append(one)
         return concatenate(parts)
-
-    def with_conformal(self, conformal: Conformal | None) -> "Pipeline":
-        """The same pipeline with other interval offsets."""
-        return replace(self, conformal=conformal)
