@@ -164,7 +164,8 @@ def test_no_file_is_over_600_lines() -> None:
 
 def test_the_version_stands_in_one_place() -> None:
     assert PROJECT["project"]["dynamic"] == ["version"]
-    assert PROJECT["tool"]["hatch"]["version"]["path"] == "src/latchwork/version.py"
+    (read,) = PROJECT["tool"]["dynamic-metadata"]
+    assert (read["field"], read["input"]) == ("version", "src/latchwork/version.py")
     assert re.fullmatch(r"\d+\.\d+\.\d+([a-z]+\d+)?", latchwork.__version__)
     written = [
         name(path) for path in SOURCES if re.search(r"^__version__ *=", path.read_text(encoding="utf-8"), re.MULTILINE)

@@ -35,7 +35,9 @@ class Cell(nn.Module, ABC):
     * ``reset_parameters()``: uniform in ±1/√hidden where it says nothing else, as torch.nn's;
     * ``keeps``: the gates that hold on to the state, each with the sign of the bias that makes it hold: ``{"f": 1.0}``;
     * ``independent``: the fields of the state that mean something on their own, so that they may be learned as an
-      initial state and mixed by zoneout; None: all of them.
+      initial state and mixed by zoneout; None: all of them;
+    * ``tokenwise``: whether ``project`` takes each step's input by itself, so that padding may be left out; False
+      where it needs to know which row and step it stands at.
 
     Named products (``nn.Linear``, :mod:`latchwork.cells.products`) are attributes; a cell may have any number of
     them. Those whose name starts with ``recurrent`` take part of the state: they start orthogonal in a ``Network``,
@@ -45,6 +47,7 @@ class Cell(nn.Module, ABC):
     gates: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[Mapping[str, float]] = MappingProxyType({})
     independent: ClassVar[tuple[str, ...] | None] = None
+    tokenwise: ClassVar[bool] = True
     State: type[Any] = HiddenState
 
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True) -> None:

@@ -97,7 +97,9 @@ class Dropout(nn.Module):
 
 
 class _Wrapper(Cell):
-    """A cell around a cell, made for one forward pass."""
+    """A cell around a cell, made for one forward pass, with masks that differ from row to row."""
+
+    tokenwise = False
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(cell.input_size, cell.hidden_size, bias=cell.bias)

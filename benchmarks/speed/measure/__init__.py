@@ -1,0 +1,1 @@
+"""What ../engine.py measures, a file a question."""

@@ -1,0 +1,2 @@
+// Placeholder.
+namespace latchwork { namespace isa { const char* amx_name() { return "amx"; } } }

@@ -1,0 +1,138 @@
+"""A live recurrence by the engine: weights packed once, buffers of its own, one step at a time from Python.
+
+It goes around autograd and torch's dispatcher, which cost more than a small cell's step.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from latchwork.cells import Cell
+from latchwork.errors import ConfigError, DataError, KernelError
+from latchwork.kernels import cpu
+from latchwork.kernels.cell_program import CellProgram, tensors_of
+from latchwork.kernels.native import instruction_set, required
+from latchwork.kernels.operator import name_of, native, plain
+from latchwork.sequences import flatten, unflatten
+from latchwork.types import Tensor
+
+
+class Session:
+    """Cells on top of each other, stepped live.
+
+        session = Session([cell], batch=1)
+        output = session.step(x)                    # float32 [batch, input] -> [batch, output], a new array
+
+    A row gives the same bits in a session of any size, and the same as :func:`latchwork.kernels.run` without gradients.
+    The state is the session's own: :attr:`state` reads it and sets it, as the values that ``Recurrent.step`` takes.
+    The weights are packed when the session is made and again when a parameter was replaced or changed in place. What
+    torch does not count as a change (edits through ``.data``, tensors made in inference mode) needs :meth:`repack`.
+    One thread at a time may use a session; any number of sessions may run side by side.
+
+    narrow: products in bfloat16, summed in float32; the state stays float32. Half the weights' memory, about three
+    decimals of each product.
+    """
+
+    def __init__(self, cells: Sequence[Cell], *, batch: int = 1, narrow: bool = False) -> None:
+        if batch < 1:
+            raise ConfigError(f"batch is {batch}, expected at least 1")
+        if not cells:
+            raise ConfigError("a session has no cells, expected at least one")
+        self.cells, self.batch, self.narrow = tuple(cells), batch, narrow
+        self._programs = [self._program(cell) for cell in cells]
+        natives = [
+            native(name_of(program, cell.input_size)) for program, cell in zip(self._programs, cells, strict=True)
+        ]
+        self._layers = [(own.project, own.forward) for own in natives]
+        pairs = [(project.native, forward.native) for project, forward in self._layers]
+        try:
+            self._native = required().Session(pairs, instruction_set(), batch, narrow)
+        except ValueError as error:
+            raise ConfigError(f"these cells do not fit on top of each other: {error}") from None
+        self._shape = (batch, cells[-1].output_size)
+        self._expected = (batch, cells[0].input_size)
+        self._watched: list[tuple[Tensor, int, int]] = []
+        self.repack()
+        self.state = tuple(cell.initial_state(batch) for cell in cells)
+
+    @staticmethod
+    def _program(cell: Cell) -> CellProgram:
+        if reason := cpu.refusal(cell):
+            raise KernelError(f"no session for this cell: {reason}; step it by Recurrent(cell).step")
+        program = cpu.traced(cell)
+        if program.project is None:
+            raise KernelError(f"no session for this cell: {program.project_refusal}; step it by Recurrent(cell).step")
+        if any(parameter.dtype == torch.float64 for parameter in cell.parameters()):
+            raise KernelError("no session for this cell: sessions compute in float32, and it is float64")
+        return program
+
+    def step(self, inputs: np.ndarray) -> np.ndarray:
+        """One step: float32 [batch, input] -> [batch, output]. Raises :class:`DataError` for any other array."""
+        for tensor, version, address in self._watched:
+            if tensor._version != version or tensor.data_ptr() != address:
+                self.repack()
+                break
+        output = np.empty(self._shape, np.float32)
+        try:
+            taken = self._native.step(inputs, output)
+        except (TypeError, BufferError):
+            taken = False
+        if not taken:
+            raise DataError(_refused(inputs, self._expected))
+        return output
+
+    def repack(self) -> None:
+        """Read the weights anew."""
+        self._watched = []
+        for index, (cell, program) in enumerate(zip(self.cells, self._programs, strict=True)):
+            tensors = tensors_of(cell, program)
+            own = plain(tensors, torch.float32)
+            with torch.no_grad():
+                both = [plain(made(own), torch.float32) for made in (program.project_weights, program.weights)]
+            arguments = []
+            for scheduled, weights in zip(self._layers[index], both, strict=True):
+                arguments.append([weight.data_ptr() for weight in weights])
+                arguments.append([weights[at].data_ptr() for at, _ in scheduled.layout.vectors])
+            self._native.pack(index, *arguments)
+            self._watched += [(t, t._version, t.data_ptr()) for t in tensors if not t.is_inference()]
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """The state of every cell: a value, a copy of the session's own."""
+        states = []
+        for index, cell in enumerate(self.cells):
+            like = cell.initial_state(self.batch)
+            leaves = {}
+            for leaf, (name, tensor) in enumerate(flatten(like).items()):
+                values = torch.empty(tensor.shape, dtype=torch.float32)
+                self._native.read_state(index, leaf, values.data_ptr())
+                leaves[name] = values.to(tensor.dtype)
+            states.append(unflatten(like, leaves))
+        return tuple(states)
+
+    @state.setter
+    def state(self, state: tuple[Any, ...]) -> None:
+        prepared = []
+        for index, (cell, own) in enumerate(zip(self.cells, state, strict=True)):
+            like = cell.initial_state(self.batch)
+            checked = unflatten(
+                like,
+                {
+                    name: leaf.to(t.dtype)
+                    for (name, leaf), t in zip(flatten(own).items(), flatten(like).values(), strict=True)
+                },
+            )
+            for leaf, (name, tensor) in enumerate(flatten(checked).items()):
+                if len(tensor) != self.batch:
+                    raise DataError(f"state.{name} has {len(tensor)} rows, expected {self.batch}: the session's batch")
+                prepared.append((index, leaf, plain([tensor], torch.float32)[0]))
+        for index, leaf, values in prepared:
+            self._native.write_state(index, leaf, values.data_ptr())
+
+
+def _refused(inputs: Any, expected: tuple[int, int]) -> str:
+    got = f"{inputs.dtype} {tuple(inputs.shape)}" if hasattr(inputs, "dtype") else f"a {type(inputs).__name__}"
+    order = "" if getattr(getattr(inputs, "flags", None), "c_contiguous", True) else ", not contiguous"
+    return f"inputs is {got}{order}, expected a contiguous float32 array [batch, input] of shape {expected}"
