@@ -91,7 +91,6 @@ Weights<T>::Weights(const Program& program, const Isa& isa, bool bfloat16)
         auto& panels = panels_.emplace_back();
         auto& runs = runs_.emplace_back();
         auto& owners = run_terms_.emplace_back();
-        offsets_.push_back(size);
         for (int32_t column = 0; column < product.width; column += width_) {
             const int32_t columns = std::min<int32_t>(width_, product.width - column);
             const auto lanes = static_cast<int32_t>(std::min<int64_t>(width_, up(columns, lane)));
@@ -140,35 +139,47 @@ void Weights<T>::fill(size_t index, size_t at, const std::vector<const void*>& w
         const Run& run = runs_[index][place];
         const Term& term = product.terms[static_cast<size_t>(run_terms_[index][place])];
         const T* from = static_cast<const T*>(weights[static_cast<size_t>(term.weight)]) + term.offset;
-        const auto element = [&](int64_t k, int64_t n) -> T {
-            const int64_t head = n / term.rows;
-            if (head != k / term.columns) return T(0);
-            return from[head * term.stride_head + n % term.rows * term.stride_row + k % term.columns * term.stride_column];
-        };
-        if (bfloat16_) {
-            auto* to = reinterpret_cast<uint32_t*>(store_->data()) + run.packed;
-            for (int64_t k = 0; k < run.count; k += 2)
-                for (int64_t j = 0; j < panel.lanes; ++j) {
+        if (term.heads == 1) {
+            const T* start = from + column * term.stride_row + run.begin * term.stride_column;
+            const auto element = [&](int64_t k, int64_t j) { return start[j * term.stride_row + k * term.stride_column]; };
+            arrange(run, panel, columns, element);
+        } else {
+            const auto element = [&](int64_t k, int64_t j) -> T {
+                k += run.begin;
+                j += column;
+                const int64_t head = j / term.rows;
+                if (head != k / term.columns) return T(0);
+                return from[head * term.stride_head + j % term.rows * term.stride_row + k % term.columns * term.stride_column];
+            };
+            arrange(run, panel, columns, element);
+        }
+    }
+}
+
+// Writes the panel's part of a run: row k of it holds the weights of operand column k, for each of `lanes` columns, or
+// in bfloat16 of two operand columns. In small squares, because one side or the other is far apart in memory.
+template <class T>
+template <class Element>
+void Weights<T>::arrange(const Run& run, const Panel& panel, int64_t columns, const Element& element) {
+    constexpr int64_t square = 16;
+    const int64_t lanes = panel.lanes;
+    for (int64_t first = 0; first < run.count; first += square) {
+        const int64_t last = std::min<int64_t>(first + square, run.count);
+        for (int64_t j = 0; j < lanes; ++j) {
+            if (bfloat16_) {
+                auto* to = reinterpret_cast<uint32_t*>(store_->data()) + run.packed + j;
+                for (int64_t k = first; k < last; k += 2) {
                     uint32_t pair = 0;
                     if (j < columns) {
-                        pair = rounded(static_cast<float>(element(run.begin + k, column + j)));
-                        if (k + 1 < run.count)
-                            pair |= uint32_t{rounded(static_cast<float>(element(run.begin + k + 1, column + j)))} << 16;
+                        pair = rounded(static_cast<float>(element(k, j)));
+                        if (k + 1 < last) pair |= uint32_t{rounded(static_cast<float>(element(k + 1, j)))} << 16;
                     }
-                    *to++ = pair;
+                    to[k / 2 * lanes] = pair;
                 }
-        } else if (term.heads == 1) {
-            T* to = reinterpret_cast<T*>(store_->data()) + run.packed;
-            const T* start = from + column * term.stride_row;
-            for (int64_t k = 0; k < run.count; ++k, to += panel.lanes) {
-                const T* x = start + k * term.stride_column;
-                for (int64_t j = 0; j < columns; ++j) to[j] = x[j * term.stride_row];
-                for (int64_t j = columns; j < panel.lanes; ++j) to[j] = T(0);
+            } else {
+                T* to = reinterpret_cast<T*>(store_->data()) + run.packed + j;
+                for (int64_t k = first; k < last; ++k) to[k * lanes] = j < columns ? element(k, j) : T(0);
             }
-        } else {
-            T* to = reinterpret_cast<T*>(store_->data()) + run.packed;
-            for (int64_t k = 0; k < run.count; ++k)
-                for (int64_t j = 0; j < panel.lanes; ++j) *to++ = j < columns ? element(run.begin + k, column + j) : T(0);
         }
     }
 }

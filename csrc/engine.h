@@ -77,15 +77,15 @@ class Weights {
 
   private:
     void fill(size_t product, size_t panel, const std::vector<const void*>& weights);
+    template <class Element>
+    void arrange(const Run& run, const Panel& panel, int64_t columns, const Element& element);
 
     const Program& program_;
     const int width_;  // columns of a panel
     const bool bfloat16_;
     std::vector<std::vector<Panel>> panels_;
     std::vector<std::vector<Run>> runs_;
-    std::vector<int> terms_;  // for each run of a product, in order, its term
-    std::vector<std::vector<int>> run_terms_;
-    std::vector<int64_t> offsets_;
+    std::vector<std::vector<int>> run_terms_;  // the term that each run is a part of
     std::vector<Packed> packed_;
     std::vector<const T*> vectors_;
     std::vector<T> numbers_;

@@ -172,8 +172,9 @@ class Runner {
             if constexpr (sizeof(T) == 4) {
                 if (from.bfloat16) {
                     const uint16_t* x = static_cast<const uint16_t*>(from.data) + at;
-                    for (int j = 0; j < block_.columns; ++j)
-                        y[j] = std::bit_cast<float>(static_cast<uint32_t>(x[j]) << 16);
+                    int j = 0;
+                    for (; j + L <= block_.columns; j += L) store<T>(y + j, load_bfloat16(x + j));
+                    for (; j < block_.columns; ++j) y[j] = std::bit_cast<float>(static_cast<uint32_t>(x[j]) << 16);
                     continue;
                 }
             }
@@ -194,7 +195,10 @@ class Runner {
             if constexpr (sizeof(T) == 4) {
                 if (to.bfloat16) {
                     uint16_t* y = static_cast<uint16_t*>(to.data) + at;
-                    for (int j = 0; j < block_.columns; ++j) y[j] = rounded(x[a.splat ? 0 : j]);
+                    int j = 0;
+                    if (!a.splat)
+                        for (; j + L <= block_.columns; j += L) store_bfloat16(y + j, load<T>(x + j));
+                    for (; j < block_.columns; ++j) y[j] = rounded(x[a.splat ? 0 : j]);
                     continue;
                 }
             }
@@ -324,7 +328,10 @@ void run_stage(const Stage& stage, const Work<T>& work, const Block& block) {
 
 template <class T>
 void mirror_of(const T* from, uint16_t* to, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) to[i] = rounded(static_cast<float>(from[i]));
+    int64_t i = 0;
+    if constexpr (sizeof(T) == 4)
+        for (; i + lanes<T> <= count; i += lanes<T>) store_bfloat16(to + i, load<T>(from + i));
+    for (; i < count; ++i) to[i] = rounded(static_cast<float>(from[i]));
 }
 
 template <class T>

@@ -153,7 +153,23 @@ inline Vec<T> truth(Int<T> mask) {
     return mask ? all<T>(1) : all<T>(0);
 }
 
-// One struct for each operation, so that a loop over rows and columns is written once.
+// bfloat16: the upper half of a float32. Nearest, ties to even; a NaN stays one.
+typedef uint16_t Halves __attribute__((vector_size(lanes<float> * 2)));
+typedef uint16_t LooseHalves __attribute__((vector_size(lanes<float> * 2), aligned(2), may_alias));
+
+inline void store_bfloat16(uint16_t* p, Vec<float> x) {
+    const Int<float> bits = cast<Int<float>>(x);
+    const Int<float> nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const Int<float> kept = x == x ? nearest : (bits >> 16) | 0x40;
+    *reinterpret_cast<LooseHalves*>(p) = __builtin_convertvector(kept, Halves);
+}
+
+inline Vec<float> load_bfloat16(const uint16_t* p) {
+    const Halves narrow = *reinterpret_cast<const LooseHalves*>(p);
+    return cast<Vec<float>>(__builtin_convertvector(narrow, Int<float>) << 16);
+}
+
+// What an operation does to a vector, so that the loop over rows and columns is written once.
 template <class T, Code code>
 inline Vec<T> unary(Vec<T> a) {
     if constexpr (code == Code::k_copy) return a;

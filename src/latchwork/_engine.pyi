@@ -1,9 +1,13 @@
-"""The native engine (csrc/bindings.cpp). Missing where latchwork was installed without it."""
+"""The native engine (csrc/bindings.cpp), for `latchwork.kernels` alone. Missing where latchwork was installed without.
+
+Arrays come as addresses; who passes them keeps them alive and has checked their shapes. csrc/engine.h and
+csrc/session.h say what each of them is.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
 CHUNK: int
+"""How many columns of a stage are worked off together."""
 
 def version() -> str:
     """The version of latchwork that this was built from."""
@@ -21,7 +25,7 @@ def instruction_set(name: str) -> str:
     """The name of the set that is taken for ``name``; ValueError where it can't be had."""
 
 def use_team(entry: int) -> None:
-    """Run on the threads of this GOMP_parallel; 0: on threads of our own."""
+    """Run on the threads of this GOMP_parallel; 0: on threads of the engine's own."""
 
 def has_team() -> bool:
     """Whether the threads are the caller's."""
@@ -30,7 +34,7 @@ def poison(on: bool) -> None:
     """Fill all scratch memory with NaN before its use: for tests."""
 
 class Program:
-    """A scheduled program, decoded and checked."""
+    """A program in the engine's form."""
 
     def __init__(self, code: Sequence[int], numbers: Sequence[float]) -> None: ...
 
@@ -58,12 +62,12 @@ def run(
     weights: Sequence[int],
     vectors: Sequence[int],
 ) -> None:
-    """Run a program; see csrc/engine.h for what each array is. Releases the interpreter's lock."""
+    """Run a program over rows and steps; twofold: in float64. Releases the interpreter's lock."""
 
 class Session:
-    """A live recurrence; see csrc/session.h."""
+    """A live recurrence. Not for two threads at once."""
 
-    def __init__(self, programs: list[tuple[Program, Program]], isa: str, rows: int, bfloat16: bool) -> None: ...
+    def __init__(self, programs: Sequence[tuple[Program, Program]], isa: str, rows: int, bfloat16: bool) -> None: ...
     def pack(
         self,
         layer: int,
@@ -71,7 +75,14 @@ class Session:
         project_vectors: Sequence[int],
         step_weights: Sequence[int],
         step_vectors: Sequence[int],
-    ) -> None: ...
-    def step(self, input: Any, output: Any) -> bool: ...
-    def write_state(self, layer: int, leaf: int, address: int) -> None: ...
-    def read_state(self, layer: int, leaf: int, address: int) -> None: ...
+    ) -> None:
+        """Read a layer's weights anew."""
+
+    def step(self, input: object, output: object) -> bool:
+        """One step, by Python's buffer protocol; False where the arrays are not what is expected."""
+
+    def write_state(self, layer: int, leaf: int, address: int) -> None:
+        """Set a leaf of the state, [rows, width]."""
+
+    def read_state(self, layer: int, leaf: int, address: int) -> None:
+        """Copy a leaf of the state, [rows, width], out."""

@@ -1,5 +1,6 @@
 """What is installed, what is missing, and which kernel runs which cell on this machine."""
 
+import os
 import platform
 
 import torch
@@ -9,8 +10,23 @@ from rich.table import Table
 from latchwork import optional
 from latchwork.cells import CELLS
 from latchwork.errors import MissingExtra
+from latchwork.kernels import engine, instruction_set
+from latchwork.kernels.native import MISSING, VARIABLE
 from latchwork.layers import Recurrent
 from latchwork.version import __version__
+
+
+def engine_facts() -> list[tuple[str, str]]:
+    """The engine: which instruction set it takes, why not another, whose threads it runs on."""
+    module = engine()
+    if module is None:
+        return [("engine", MISSING)]
+    forced = os.environ.get(VARIABLE)
+    chosen = instruction_set() + (f" (forced by {VARIABLE})" if forced else "")
+    threads = "torch's threads" if module.has_team() else "threads of its own"
+    rows = [("engine", f"{chosen}, on {threads}")]
+    rows += [("", f"no {name}: {missing}") for name, missing in module.instruction_sets() if missing]
+    return rows
 
 
 def doctor(console: Console) -> None:
@@ -23,6 +39,8 @@ def doctor(console: Console) -> None:
     )
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; everything runs on the CPU"
     facts.add_row("gpu", cuda)
+    for what, said in engine_facts():
+        facts.add_row(what, said)
     for module, (extra, purpose) in optional.EXTRAS.items():
         try:
             found = getattr(optional.load(module), "__version__", "found")

@@ -66,7 +66,8 @@ class Entrants:
             one.name = name
             self.first[name] = one.seconds()
         except ImportError as error:
-            self.absent[name] = f"not installed: {error.name or error}"
+            ours = (error.name or "").startswith("latchwork")
+            self.absent[name] = str(error) if ours else f"not installed: {error.name or error}"
         except (LatchworkError, NotImplementedError, RuntimeError) as error:
             self.absent[name] = str(error).partition("\n")[0][:200]
         else:
@@ -120,7 +121,7 @@ def summarise(
     without: Iterable[str] = (),
 ) -> None:
     """The line that is held against the table. reach: the least geometric mean; floor: the least of any; at_most: the
-    greatest of any, where less is better. without: peers that should have been there: nothing counts as reached then."""
+    greatest of any, where less is better. without: peers that were wanted and are missing: then nothing is reached."""
     found = {name: value for name, value in ratios.items() if value is not None}
     facts: dict[str, Any] = {"work": work, "summary": against, "measured": f"{len(found)} of {len(ratios)}"}
     if missing := sorted(set(without)):

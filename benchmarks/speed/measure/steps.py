@@ -101,12 +101,7 @@ def _ours(kind: str, layer: Any, narrow: bool, given: np.ndarray, expected: np.n
     from latchwork.kernels.session import Session
 
     cell = CELLS[kind.lower()](layer.input_size, layer.hidden_size)
-    weights = {"input": "ih_l0", "recurrent": "hh_l0"}
-    cell.load_state_dict(
-        {
-            f"{own}.{part}": getattr(layer, f"{part}_{name}")
-            for own, name in weights.items()
-            for part in ("weight", "bias")
-        }
-    )
+    for own, name in (("input", "ih_l0"), ("recurrent", "hh_l0")):
+        product = getattr(cell, own)
+        product.load_state_dict({part: getattr(layer, f"{part}_{name}") for part in ("weight", "bias")})
     return _contender(Session([cell], narrow=narrow).step, given, expected)

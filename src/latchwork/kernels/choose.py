@@ -1,14 +1,20 @@
-"""Which kernel runs a cell, and why. Nothing falls back in silence: what can't run raises."""
+"""Which kernel runs a cell, and why. Nothing falls back in silence: what can't run raises, or is logged under "auto"."""
 
+import logging
 from typing import Any, NamedTuple
 
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, KernelError, did_you_mean
-from latchwork.kernels import loop, torch_native
+from latchwork.kernels import cpu, loop, torch_native
+from latchwork.kernels.native import instruction_set
 from latchwork.types import Bool, Float, Int, Tensor
 
-KERNELS = {"loop": loop.run, "torch": torch_native.run}
-"""loop: the reference, any cell, step by step. torch: PyTorch's own fused recurrences, standard cells only."""
+KERNELS = {"loop": loop.run, "torch": torch_native.run, "cpu": cpu.run}
+"""loop: the reference, any cell, step by step. torch: PyTorch's own fused recurrences, standard cells only. cpu: the
+compiled engine, any cell whose step can be traced."""
+
+_LOG = logging.getLogger("latchwork")
+_told: set[str] = set()
 
 
 class Choice(NamedTuple):
@@ -25,7 +31,7 @@ def check_kernel(kernel: str) -> None:
     """Raise :class:`ConfigError` where there is no kernel of that name."""
     if kernel not in ("auto", *KERNELS):
         hint = did_you_mean(kernel, ("auto", *KERNELS))
-        raise ConfigError(f'kernel is "{kernel}", expected auto, {" or ".join(KERNELS)}{hint}')
+        raise ConfigError(f'kernel is "{kernel}", expected auto, {", ".join(KERNELS)}{hint}')
 
 
 def ragged(lengths: Int[Tensor, " batch"] | None, time: int) -> Int[Tensor, " batch"] | None:
@@ -49,21 +55,42 @@ def choose(
     """The kernel for this cell and these options (``lengths``: as :func:`ragged` left them). The direction and the
     state make no difference: every kernel takes them.
 
-    ``auto`` takes the fastest that can run it; a name that can't raises :class:`KernelError` with the reason.
+    ``auto`` takes the engine where it can run the cell, for it was measured to be the fastest at every shape of
+    ``benchmarks/speed/engine.py``; then PyTorch's own; then the loop. A name that can't run it raises
+    :class:`KernelError` with the reason.
     """
     check_kernel(kernel)
     if kernel == "loop":
         return Choice("loop", "asked for by name; the reference, step by step")
-    refused = torch_native.refusal(cell, resets=resets, constants=constants)
+    name = type(cell).__name__
     if kernel == "torch":
-        if refused:
+        if refused := torch_native.refusal(cell, resets=resets, constants=constants):
             raise KernelError(f'kernel "torch" can\'t run this: {refused}; use kernel="loop" or "auto"')
-        return Choice("torch", f"asked for by name; {type(cell).__name__} is PyTorch's own")
-    if refused:
-        return Choice("loop", f"step by step, because {refused}")
-    if lengths is not None and torch_native.packs(cell) and next(cell.parameters()).device.type == "cpu":
-        return Choice("loop", f"step by step, because packing ragged rows of {type(cell).__name__} costs more on a CPU")
-    return Choice("torch", f"{type(cell).__name__} is PyTorch's own, fused")
+        return Choice("torch", f"asked for by name; {name} is PyTorch's own")
+    unfit = cpu.refusal(cell, constants=constants)
+    if kernel == "cpu":
+        if unfit:
+            raise KernelError(f'kernel "cpu" can\'t run this: {unfit}; use kernel="loop" or "auto"')
+        return Choice("cpu", f"asked for by name; the engine, {instruction_set()}")
+    if not unfit:
+        return Choice("cpu", f"the engine runs {name}'s step as one program, {instruction_set()}")
+    return _without_engine(cell, unfit, lengths, resets, constants)
+
+
+def _without_engine(
+    cell: Cell, unfit: str, lengths: Tensor | None, resets: Tensor | None, constants: tuple[Tensor, ...]
+) -> Choice:
+    name = type(cell).__name__
+    on_cpu = all(parameter.device.type == "cpu" for parameter in cell.parameters())
+    why = f"; the engine can't: {unfit}" if on_cpu else ""
+    if why and (note := f"{name}: {unfit}") not in _told:
+        _told.add(note)
+        _LOG.warning("%s does not run on the engine: %s", name, unfit)
+    if refused := torch_native.refusal(cell, resets=resets, constants=constants):
+        return Choice("loop", f"step by step, because {refused}{why}")
+    if lengths is not None and torch_native.packs(cell) and on_cpu:
+        return Choice("loop", f"step by step, because packing ragged rows of {name} costs more on a CPU{why}")
+    return Choice("torch", f"{name} is PyTorch's own, fused{why}")
 
 
 def run(

@@ -87,7 +87,16 @@ class Interpreter:
             value = args[2] if name == "new_full" else args[1]
         elif name == "scalar_tensor":
             value = args[0]
-        elif name in ("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty", "new_empty_strided", "empty_strided"):
+        elif name in (
+            "zeros",
+            "zeros_like",
+            "new_zeros",
+            "empty",
+            "empty_like",
+            "new_empty",
+            "new_empty_strided",
+            "empty_strided",
+        ):
             value = 0.0
         elif name in ("ones", "ones_like", "new_ones"):
             value = 1.0
@@ -132,7 +141,9 @@ class Interpreter:
                 return Row(np.full(shape, self.e.number(value.value)), axis, 1, inner)
         raise self.e.refuse(node, "on a value without a batch axis")
 
-    def align(self, node: fx.Node, operands: Sequence[Any], shape: tuple[int, ...] | None = None) -> tuple[Row, list[Any]]:
+    def align(
+        self, node: fx.Node, operands: Sequence[Any], shape: tuple[int, ...] | None = None
+    ) -> tuple[Row, list[Any]]:
         """Operands broadcast to the node's shape as arrays of ids, and a row of that form; numbers stay."""
         shape = self.e.shape(node) if shape is None else shape
         values = [self.values[o] if isinstance(o, fx.Node) else o for o in operands]

@@ -79,9 +79,7 @@ def _repeat(it: Interpreter, node: fx.Node, x: Any, repeats: Sequence[int]) -> R
     if isinstance(value, Row):
         lead = len(repeats) - value.ids.ndim
         if repeats[lead + value.axis] == 1:
-            return Row(
-                np.tile(value.ids, repeats), lead + value.axis, value.outer, value.inner, value.cotangent
-            )
+            return Row(np.tile(value.ids, repeats), lead + value.axis, value.outer, value.inner, value.cotangent)
     elif isinstance(value, Plain):
         axes = [axis for axis, count in enumerate(repeats) if count % it.e.batch == 0]
         ids = it.e.vector(value.node)
@@ -98,7 +96,13 @@ def _whole(it: Interpreter, node: fx.Node, row: Row, dim: int) -> bool:
 
 
 def _slice(
-    it: Interpreter, node: fx.Node, x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    it: Interpreter,
+    node: fx.Node,
+    x: Any,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
 ) -> Row:
     row = it.row(x, node)
     if _whole(it, node, row, dim):

@@ -101,3 +101,28 @@ class Program:
 
     ops: tuple[Op, ...]
     writes: tuple[Write, ...]
+
+
+def describe(program: Program) -> str:
+    """The program as text, a line for each operation and each write."""
+    lines = []
+    for index, op in enumerate(program.ops):
+        if op.source is not None:
+            s = op.source
+            what = f"{s.kind}[{s.index}][{s.offset}:{s.offset + s.width}]"
+        elif op.terms:
+            what = " + ".join(_described(term) for term in op.terms)
+        else:
+            given = ", ".join(f"v{arg.index}" if isinstance(arg, Value) else f"{arg:g}" for arg in op.args)
+            what = f"{op.kind}({given})"
+        lines.append(f"v{index} [{op.width}] = {what}")
+    for write in program.writes:
+        end = write.offset + program.ops[write.value].width
+        lines.append(f"{write.kind}[{write.index}][{write.offset}:{end}] = v{write.value}")
+    return "\n".join(lines)
+
+
+def _described(term: Term) -> str:
+    heads = f"{term.heads}·" if term.heads > 1 else ""
+    strides = f"{term.stride_head},{term.stride_row},{term.stride_column}"
+    return f"W{term.weight}<{heads}{term.rows}x{term.columns} @{term.offset} {strides}> v{term.operand}"

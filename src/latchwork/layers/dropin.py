@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from latchwork import cells, kernels
 from latchwork.cells import Cell, HiddenState, LSTMState
 from latchwork.errors import DataError, KernelError, StateError
-from latchwork.kernels import Choice, check_kernel
+from latchwork.kernels import Choice, Session, check_kernel
 from latchwork.layers.bind import bound
 from latchwork.layers.layout import Layout, arrange
 from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold, regularized
@@ -71,7 +71,7 @@ class _DropIn(nn.RNNBase):
         state, the backward direction begins at each row's own end. resets: True where the state before a step is the
         initial one (backwards: after it); it lies as the input does, without the features.
         """
-        if not self._extras(lengths, resets):
+        if not self._extras(lengths, resets) and not self._on_engine():
             return super().forward(input, self._start(input) if hx is None and self.learn_initial_state else hx)
         if self.kernel == "torch" and resets is not None:
             raise KernelError('kernel "torch" can\'t run this: PyTorch has no resets inside a row; use kernel="auto"')
@@ -96,6 +96,17 @@ class _DropIn(nn.RNNBase):
             after.append(final)
         return x_t, tuple(after)
 
+    def session(self, batch: int = 1, *, narrow: bool = False) -> Session:
+        """A live session of ``batch`` rows through all layers on the engine; see :class:`Session`.
+
+        It keeps the weights that the layer has now: make another one after training on.
+        """
+        self._refuse_steps()
+        cells = [regularized(self._bound(place), zoneout=self.zoneout) for place in range(self.num_layers)]
+        session = Session(cells, batch=batch, narrow=narrow)
+        session.state = self._fresh(batch)
+        return session
+
     def initial_state(self, batch: int) -> State:
         """The state before the first step, for :meth:`step`: a NamedTuple for each layer."""
         self._refuse_steps()
@@ -118,7 +129,7 @@ class _DropIn(nn.RNNBase):
         resets: Bool[Tensor, "..."] | None = None,
     ) -> tuple[Choice, ...]:
         """Which kernel runs this in the present mode, and why: one for all, or one for each layer and direction."""
-        if not self._extras(lengths, resets):
+        if not self._extras(lengths, resets) and not self._on_engine():
             return (Choice("torch", f"torch.nn.{self._get_name()} itself: nothing beyond it is asked for"),)
         values, ends, resets, _ = arrange(input, lengths, resets, batch_first=self.batch_first)
         ends = kernels.ragged(ends, values.shape[1])
@@ -138,6 +149,10 @@ class _DropIn(nn.RNNBase):
             or self.zoneout
             or (self.training and dropped)
         )
+
+    def _on_engine(self) -> bool:
+        """Whether the engine takes what torch's own forward could do as well."""
+        return self.kernel != "torch" and kernels.choose(self._bound(0), self.kernel).name == "cpu"
 
     def _run(
         self, values: Tensor, states: State, lengths: Tensor | None, resets: Tensor | None
@@ -276,13 +291,13 @@ class LSTM(_DropIn, nn.LSTM):
         output, state = lstm.step(x_t, lstm.initial_state(batch))
 
     It *is* a torch.nn.LSTM (``isinstance`` says so): torch gives the constructor, defaults, initialisation in its
-    random order, parameter names, ``state_dict``, ``flatten_parameters`` and ``all_weights``, and runs whatever asks
-    for nothing below. So a checkpoint of either loads into the other.
+    random order, parameter names, ``state_dict``, ``flatten_parameters`` and ``all_weights``, and runs what the engine
+    does not. So a checkpoint of either loads into the other.
 
     Constructor keywords beyond torch's: recurrent_dropout, zoneout, weight_drop (see
     :mod:`latchwork.layers.regularize`); learn_initial_state, which adds the parameters ``initial_h`` and, for an
-    LSTM, ``initial_c``, [layers · directions, …]; kernel: "auto", "torch", or "loop" for the reference. Call keywords
-    beyond torch's: lengths, resets.
+    LSTM, ``initial_c``, [layers · directions, …]; kernel: "auto", "cpu" for the engine, "torch", or "loop" for the
+    reference. Call keywords beyond torch's: lengths, resets.
 
     Dropout between layers comes from a counter (torch's cuDNN dropout is not reproducible), so its masks are not
     those that torch.nn would draw from the same seed: they are the same on every device instead.

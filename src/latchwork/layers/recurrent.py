@@ -8,7 +8,7 @@ from torch import nn
 from latchwork import kernels
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, StateError
-from latchwork.kernels import Choice, check_kernel
+from latchwork.kernels import Choice, Session, check_kernel
 from latchwork.layers.regularize import check_rate, draw_key, regularized, require_recurrent
 from latchwork.sequences import flatten, map_state
 from latchwork.types import Bool, Float, Int, Tensor
@@ -24,7 +24,7 @@ class Recurrent(nn.Module):
     cell: any :class:`Cell`. reverse: each row from its own last step to its first. recurrent_dropout, zoneout,
     weight_drop: see :mod:`latchwork.layers.regularize`; they raise :class:`ConfigError` where the cell lacks what
     they act on. learn_initial_state: the state before the first step is a parameter, started at the cell's own.
-    kernel: ``auto``, or one of ``latchwork.kernels.KERNELS``.
+    kernel: ``auto``, ``cpu`` for the engine, ``torch`` for PyTorch's own, or ``loop`` for the reference.
 
     The state is a value: nothing of a sequence is kept on the module.
     """
@@ -108,6 +108,17 @@ class Recurrent(nn.Module):
             raise StateError("a reversed layer begins at the end of a sequence and can't be stepped; use reverse=False")
         cell = regularized(self.cell, zoneout=self.zoneout)
         return cell.step(cell.project(x_t), state)
+
+    def session(self, batch: int = 1, *, narrow: bool = False) -> Session:
+        """A live session of ``batch`` rows on the engine, for stepping at speed; see :class:`Session`.
+
+        Nothing is dropped. It holds weights packed from the layer's and follows their changes.
+        """
+        if self.reverse:
+            raise StateError("a reversed layer begins at the end of a sequence and can't be stepped; use reverse=False")
+        session = Session([regularized(self.cell, zoneout=self.zoneout)], batch=batch, narrow=narrow)
+        session.state = (self.initial_state(batch),)
+        return session
 
     def initial_state(self, batch: int) -> Any:
         """The state before the first step, learned where it is."""

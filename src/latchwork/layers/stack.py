@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from latchwork.errors import ConfigError, StateError
-from latchwork.kernels import Choice, ragged
+from latchwork.kernels import Choice, Session, ragged
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.norm import check_norm, norm_layer
 from latchwork.layers.recurrent import Recurrent
-from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold
+from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold, regularized
 from latchwork.sequences import mask_from_lengths
 from latchwork.types import Bool, Float, Int, Tensor
 
@@ -121,6 +121,21 @@ class Stack(nn.Module):
             x_t = self._joined(x_t, output)
             after.append(final)
         return x_t, tuple(after)
+
+    def session(self, batch: int = 1, *, narrow: bool = False) -> Session:
+        """A live session of ``batch`` rows through all layers on the engine; see :class:`Session`."""
+        if self.bidirectional:
+            raise StateError(
+                "a bidirectional layer looks into the future and can't be stepped; train one with bidirectional=False"
+            )
+        if self.residual or self.norm is not None:
+            raise StateError("a session has no residual connections and no norm between layers; use step")
+        cells = [
+            regularized(layer.cell, zoneout=layer.zoneout) for layer in self._layers if isinstance(layer, Recurrent)
+        ]
+        session = Session(cells, batch=batch, narrow=narrow)
+        session.state = self.initial_state(batch)
+        return session
 
     def initial_state(self, batch: int) -> tuple[Any, ...]:
         """The state of every layer before the first step."""
