@@ -1,6 +1,7 @@
 // latchwork._engine: the engine for Python. The only file that knows Python's headers. Arrays come as addresses, kept
 // alive by kernels/cpu.py and kernels/session.py, which also check shapes and types; nothing here is for users.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -35,6 +36,13 @@ std::vector<P> pointers(const Addresses& addresses) {
     list.reserve(addresses.size());
     for (const Address address : addresses) list.push_back(reinterpret_cast<P>(address));
     return list;
+}
+
+// A large array from malloc is mapped anew each time, and every page of it is a fault: from the pool it is not.
+nb::ndarray<uint8_t, nb::ndim<1>, nb::device::cpu> array(size_t bytes) {
+    auto* const memory = new Memory(bytes);
+    const nb::capsule owner(memory, [](void* p) noexcept { delete static_cast<Memory*>(p); });
+    return {memory->data(), {bytes}, owner};
 }
 
 nb::dict codes() {
@@ -149,6 +157,7 @@ class LiveSession {
 
 NB_MODULE(_engine, module) {
     using namespace latchwork;
+    nb::set_leak_warnings(false);  // programs live as long as the interpreter
     module.def("version", [] { return LATCHWORK_VERSION; }, "The version of latchwork that this was built from.");
     module.def("codes", &codes, "Operation -> number.");
     module.def("spaces", &spaces, "Kind of argument -> number.");
@@ -168,6 +177,8 @@ NB_MODULE(_engine, module) {
         "use_team", [](Address entry) { use_team(reinterpret_cast<TeamEntry>(entry)); }, nb::arg("entry"),
         "Run on the threads of this GOMP_parallel; 0: on threads of our own.");
     module.def("has_team", &has_team, "Whether the threads are the caller's.");
+    module.def("array", &array, nb::arg("bytes"),
+               "Bytes from the engine's pool, for torch.from_dlpack: given back to it when the last tensor goes.");
     module.def("poison", &Memory::poison, nb::arg("on"), "Fill all scratch memory with NaN before its use: for tests.");
     nb::class_<Program>(module, "Program")
         .def(nb::init<const std::vector<int64_t>&, std::vector<double>>(), nb::arg("code"), nb::arg("numbers"));

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "amx.h"
+
 namespace latchwork {
 namespace {
 
@@ -36,6 +38,12 @@ std::vector<Found> look() {
     found.push_back({&avx512bf16(), "avx512bf16", wide.empty() ? LATCHWORK_HAS("avx512bf16") : wide});
 #else
     found.push_back({nullptr, "avx512bf16", left_out});
+#endif
+#if defined(LATCHWORK_HAVE_AVX512) && defined(LATCHWORK_HAVE_AMX)
+    found.push_back({&amx(), "amx", wide.empty() ? first({LATCHWORK_HAS("avx512bf16")}) : wide});
+    if (found.back().missing.empty()) found.back().missing = tiles_missing(tile_facts());
+#else
+    found.push_back({nullptr, "amx", left_out});
 #endif
     return found;
 }

@@ -221,7 +221,7 @@ int64_t scratch_bytes(const Program& program, const Weights<T>& weights, int64_t
     bytes += static_cast<int64_t>(program.buffers.size()) * (chunk + pad) * static_cast<int64_t>(sizeof(T));
     for (size_t i = 0; i < program.buffers.size(); ++i)
         if (weights.mirrored()[i]) bytes += up(stride_of(program.buffers[i]) * rows * 2 + 64, 64);
-    bytes += int64_t{program.temps} * max_block * chunk * static_cast<int64_t>(sizeof(T));
+    bytes += int64_t{program.temps} * temp_size * static_cast<int64_t>(sizeof(T));
     for (const int32_t width : program.accumulators) bytes += (up(width, chunk) + chunk) * static_cast<int64_t>(sizeof(T));
     return bytes + 4096;
 }
@@ -237,7 +237,7 @@ Scratch<T>::Scratch(const Program& program, const Weights<T>& weights, int32_t r
         at += up(numbers * static_cast<int64_t>(sizeof(T)), 64);
         return piece;
     };
-    temps = take(int64_t{program.temps} * max_block * chunk);
+    temps = take(int64_t{program.temps} * temp_size);
     for (const int32_t width : program.accumulators) {
         const int64_t size = up(width, chunk);
         accumulators.push_back(take(size));
@@ -271,11 +271,15 @@ void step(const Program& program, const Kernels<T>& kernels, const Work<T>& work
             }
         }
         const int32_t end = std::min(stage.width, last_column);
-        for (int32_t column = first_column; column < end; column += chunk) {
+        // One block alone takes as many columns at a time as a temp holds: fewer operations to begin. With several, the
+        // weights of a few columns stay in the cache from block to block.
+        const int32_t most = blocks == 1 ? temp_size / std::max(rows, 4) / chunk * chunk : chunk;
+        for (int32_t column = first_column; column < end; column += most) {
+            const int32_t columns = std::min(most, end - column);
             for (int32_t block = 0, row = 0; block < blocks; ++block) {
                 // Blocks of nearly the same size: one of a single row would read the weights for little.
                 const int32_t size = (rows - row + (blocks - block) - 1) / (blocks - block);
-                kernels.run(stage, work, {row, size, column, std::min(chunk, end - column), token + row});
+                kernels.run(stage, work, {row, size, column, columns, most, token + row});
                 row += size;
             }
         }
@@ -320,7 +324,7 @@ std::vector<Task> divide(const Program& program, const Call& call, int64_t most_
             tokens[best] += length_of(call, row) + 1;
         }
     }
-    if (program.columnwise && call.rows < threads) {
+    if (program.columnwise && call.rows > 0 && call.rows < threads) {
         // Columns are independent as well: a few rows are divided by columns too.
         const int32_t width = program.stages.front().width;
         const int64_t parts = std::min<int64_t>(threads / call.rows, (width + chunk - 1) / chunk);
@@ -338,7 +342,7 @@ std::vector<Task> divide(const Program& program, const Call& call, int64_t most_
     return tasks;
 }
 
-void check(const Program& program, const Call& call) {
+void check(const Program& program, const Call& call, bool twofold) {
     const auto require = [](bool holds, const char* what) {
         if (!holds) throw std::invalid_argument(std::string("call: ") + what);
     };
@@ -352,8 +356,13 @@ void check(const Program& program, const Call& call) {
     if (call.resets)
         require((call.backward ? call.fresh_gradients.size() : call.fresh.size()) == program.states.size(),
                 "resets without fresh states");
-    for (size_t i = 0; i < call.externals.size(); ++i)
+    for (size_t i = 0; i < call.externals.size(); ++i) {
         require(call.externals[i].width == program.externals[i], "an external array has another width");
+        require(!call.externals[i].bfloat16 || !twofold, "an array in bfloat16 beside numbers in float64");
+    }
+    if (call.lengths)
+        for (int64_t r = 0; r < call.rows; ++r)
+            require(call.lengths[r] >= 0 && call.lengths[r] <= call.steps, "a length below 0 or above the steps");
 }
 
 // One task's way through all steps.
@@ -507,7 +516,7 @@ class Walk {
 
 template <class T>
 void run(const Program& program, const Isa& isa, const Call& call) {
-    check(program, call);
+    check(program, call, sizeof(T) == 8);
     const Kernels<T>& kernels = kernels_of<T>(isa);
     Weights<T> weights(program, isa, call.bfloat16);
     weights.pack(call.weights, call.vectors, call.threads);

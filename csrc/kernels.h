@@ -41,7 +41,7 @@ struct Work {
     T* const* buffers;            // [rows][stride]
     const int32_t* strides;       // of the buffers
     uint16_t* const* mirrors;     // buffers as bfloat16, rows padded to `stride`; only where a bfloat16 product reads
-    T* temps;                     // [temps][max_block][chunk]
+    T* temps;                     // [temps][temp_size]
     const External* externals;
     const T* const* vectors;      // padded to whole chunks
     const T* numbers;
@@ -54,6 +54,7 @@ struct Work {
 // external arrays that belongs to row `row + r` at this step.
 struct Block {
     int32_t row, rows, column, columns;
+    int32_t temp_stride;  // from row to row of a temp: at least `columns`, a multiple of `pad`
     const int64_t* token;
 };
 

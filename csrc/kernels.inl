@@ -47,8 +47,8 @@ class Runner {
 
     T* place(const Arg& arg, int32_t& stride) const {
         if (arg.space == Space::temp) {
-            stride = chunk;
-            return work_.temps + int64_t{arg.index} * max_block * chunk;
+            stride = block_.temp_stride;
+            return work_.temps + int64_t{arg.index} * temp_size;
         }
         stride = work_.strides[arg.index];
         return work_.buffers[arg.index] + int64_t{block_.row} * stride + arg.offset + block_.column;
@@ -127,7 +127,7 @@ class Runner {
         }
     }
 
-    // In a fixed order: lane by lane, column by column, chunk by chunk.
+    // In a fixed order, piece by piece of `chunk` columns, whatever the number of columns at a time.
     template <bool largest>
     void reduce(const Instruction& instruction) {
         const int32_t stride = work_.strides[instruction.dst.index];
@@ -135,30 +135,39 @@ class Runner {
         const Source<T> a = source(instruction.a);
         for (int r = 0; r < block_.rows; ++r) {
             const T* x = a.data + int64_t{r} * a.stride;
-            T total = largest ? -std::numeric_limits<T>::infinity() : T(0);
-            if constexpr (largest) {
-                for (int j = 0; j < block_.columns; ++j) {
-                    const T value = x[a.splat ? 0 : j];
-                    if (value > total || value != value) total = value;
-                    if (total != total) break;
+            for (int first = 0; first < block_.columns; first += chunk) {
+                const int last = std::min(first + chunk, block_.columns);
+                const T piece = largest ? highest(x, a.splat, first, last) : total(x, a.splat, first, last);
+                T& slot = to[int64_t{r} * stride];
+                if (block_.column + first == 0) {
+                    slot = piece;
+                } else if constexpr (largest) {
+                    slot = slot != slot || slot > piece ? slot : piece;
+                } else {
+                    slot += piece;
                 }
-            } else {
-                Vec<T> lanes_total{};
-                int j = 0;
-                if (!a.splat)
-                    for (; j + L <= block_.columns; j += L) lanes_total += load<T>(x + j);
-                for (int i = 0; i < L; ++i) total += lanes_total[i];
-                for (; j < block_.columns; ++j) total += x[a.splat ? 0 : j];
-            }
-            T& slot = to[int64_t{r} * stride];
-            if (block_.column == 0) {
-                slot = total;
-            } else if constexpr (largest) {
-                slot = slot != slot || slot > total ? slot : total;
-            } else {
-                slot += total;
             }
         }
+    }
+
+    static T total(const T* x, bool splat, int first, int last) {
+        Vec<T> lanes_total{};
+        T sum = T(0);
+        int j = first;
+        if (!splat)
+            for (; j + L <= last; j += L) lanes_total += load<T>(x + j);
+        for (int i = 0; i < L; ++i) sum += lanes_total[i];
+        for (; j < last; ++j) sum += x[splat ? 0 : j];
+        return sum;
+    }
+
+    static T highest(const T* x, bool splat, int first, int last) {
+        T top = -std::numeric_limits<T>::infinity();
+        for (int j = first; j < last && top == top; ++j) {
+            const T value = x[splat ? 0 : j];
+            if (value > top || value != value) top = value;
+        }
+        return top;
     }
 
     void read(const Instruction& instruction) {
@@ -231,11 +240,34 @@ class Runner {
         }
     }
 
-    // y[r][j] = sum over the runs and their rows, in order: the same order for any number of rows, so that a row gives
+    // What a product begins with: up to two values, so that a bias and the input's part cost no pass of their own.
+    struct Start {
+        Source<T> values[2];
+        int count;
+        int column;
+
+        // Columns j … j + L - 1 of the panel in row r.
+        Vec<T> at(int r, int j) const {
+            Vec<T> sum{};
+            for (int i = 0; i < count; ++i) {
+                const T* p = values[i].data + int64_t{r} * values[i].stride;
+                sum += values[i].splat ? all<T>(*p) : load<T>(p + column + j);
+            }
+            return sum;
+        }
+        template <int R, int N>
+        void fill(Vec<T> (&sum)[R][N]) const {
+            for (int r = 0; r < R; ++r)
+                for (int n = 0; n < N; ++n) sum[r][n] = at(r, n * L);
+        }
+    };
+
+    // y[r][j] = the start, and the sum over the runs and their rows, in order: the same order for any number of rows, so that a row gives
     // the same bits alone and in any batch.
     template <int R, int N>
-    void tile(const Packed& packed, const Panel& panel, T* y, int32_t stride) const {
-        Vec<T> sum[R][N] = {};
+    void tile(const Packed& packed, const Panel& panel, const Start& start, T* y, int32_t stride) const {
+        Vec<T> sum[R][N];
+        start.template fill<R, N>(sum);
         for (int i = 0; i < panel.runs; ++i) {
             const Run& run = packed.runs[panel.first_run + i];
             const int64_t step = work_.strides[run.buffer];
@@ -256,8 +288,9 @@ class Runner {
 
     // The same with weights and operand in bfloat16, two of the sum at a time, summed in float32.
     template <int R, int N>
-    void tile_bfloat16(const Packed& packed, const Panel& panel, float* y, int32_t stride) const {
-        Vec<float> sum[R][N] = {};
+    void tile_bfloat16(const Packed& packed, const Panel& panel, const Start& start, float* y, int32_t stride) const {
+        Vec<float> sum[R][N];
+        start.template fill<R, N>(sum);
         for (int i = 0; i < panel.runs; ++i) {
             const Run& run = packed.runs[panel.first_run + i];
             const int64_t step = work_.strides[run.buffer];
@@ -279,22 +312,22 @@ class Runner {
     }
 
     template <int R>
-    void panel_of(const Packed& packed, const Panel& panel, T* y, int32_t stride) const {
+    void panel_of(const Packed& packed, const Panel& panel, const Start& start, T* y, int32_t stride) const {
         if constexpr (sizeof(T) == 4) {
             if (work_.bfloat16) {
                 switch (panel.lanes / L) {
-                    case 1: tile_bfloat16<R, 1>(packed, panel, y, stride); return;
-                    case 2: if constexpr (panel_vectors >= 2) tile_bfloat16<R, 2>(packed, panel, y, stride); return;
-                    case 3: if constexpr (panel_vectors >= 3) tile_bfloat16<R, 3>(packed, panel, y, stride); return;
-                    default: if constexpr (panel_vectors >= 4) tile_bfloat16<R, 4>(packed, panel, y, stride); return;
+                    case 1: tile_bfloat16<R, 1>(packed, panel, start, y, stride); return;
+                    case 2: if constexpr (panel_vectors >= 2) tile_bfloat16<R, 2>(packed, panel, start, y, stride); return;
+                    case 3: if constexpr (panel_vectors >= 3) tile_bfloat16<R, 3>(packed, panel, start, y, stride); return;
+                    default: if constexpr (panel_vectors >= 4) tile_bfloat16<R, 4>(packed, panel, start, y, stride); return;
                 }
             }
         }
         switch (panel.lanes / L) {
-            case 1: tile<R, 1>(packed, panel, y, stride); return;
-            case 2: if constexpr (panel_vectors >= 2) tile<R, 2>(packed, panel, y, stride); return;
-            case 3: if constexpr (panel_vectors >= 3) tile<R, 3>(packed, panel, y, stride); return;
-            default: if constexpr (panel_vectors >= 4) tile<R, 4>(packed, panel, y, stride); return;
+            case 1: tile<R, 1>(packed, panel, start, y, stride); return;
+            case 2: if constexpr (panel_vectors >= 2) tile<R, 2>(packed, panel, start, y, stride); return;
+            case 3: if constexpr (panel_vectors >= 3) tile<R, 3>(packed, panel, start, y, stride); return;
+            default: if constexpr (panel_vectors >= 4) tile<R, 4>(packed, panel, start, y, stride); return;
         }
     }
 
@@ -303,15 +336,27 @@ class Runner {
         T* to = place(instruction.dst, stride);
         const Packed& packed = work_.packed[instruction.a.index];
         constexpr int wide = panel_vectors * L;
+        Start start{{}, 0, 0};
+        for (const Arg* arg : {&instruction.b, &instruction.c})
+            if (arg->space != Space::none) start.values[start.count++] = source(*arg);
         for (int j = 0; j < block_.columns; j += wide) {
             const Panel& panel = packed.panels[(block_.column + j) / wide];
+            start.column = j;
+#ifdef LATCHWORK_TILES
+            if constexpr (sizeof(T) == 4) {
+                if (work_.bfloat16) {
+                    product_in_tiles(work_, packed, panel, block_, start, to + j, stride);
+                    continue;
+                }
+            }
+#endif
             switch (block_.rows) {
-                case 1: panel_of<1>(packed, panel, to + j, stride); break;
-                case 2: panel_of<2>(packed, panel, to + j, stride); break;
-                case 3: panel_of<3>(packed, panel, to + j, stride); break;
-                case 4: panel_of<4>(packed, panel, to + j, stride); break;
-                case 5: panel_of<5>(packed, panel, to + j, stride); break;
-                default: panel_of<6>(packed, panel, to + j, stride); break;
+                case 1: panel_of<1>(packed, panel, start, to + j, stride); break;
+                case 2: panel_of<2>(packed, panel, start, to + j, stride); break;
+                case 3: panel_of<3>(packed, panel, start, to + j, stride); break;
+                case 4: panel_of<4>(packed, panel, start, to + j, stride); break;
+                case 5: panel_of<5>(packed, panel, start, to + j, stride); break;
+                default: panel_of<6>(packed, panel, start, to + j, stride); break;
             }
         }
     }

@@ -22,13 +22,17 @@ class Reader {
                                         ", expected " + std::to_string(low) + " to " + std::to_string(high));
         return static_cast<int32_t>(value);
     }
+    // How many of something follow: never more than there are numbers left, so that nothing is allocated in vain.
+    size_t count(int64_t low, const char* what) {
+        return static_cast<size_t>(number(low, static_cast<int64_t>(code_.size() - at_) - 1, what));
+    }
     std::vector<int32_t> widths(const char* what) {
-        std::vector<int32_t> list(static_cast<size_t>(number(0, 1 << 20, what)));
+        std::vector<int32_t> list(count(0, what));
         for (auto& width : list) width = number(1, 1 << 30, what);
         return list;
     }
     std::vector<int32_t> indices(size_t limit, const char* what) {
-        std::vector<int32_t> list(static_cast<size_t>(number(0, 1 << 20, what)));
+        std::vector<int32_t> list(count(0, what));
         for (auto& index : list) index = number(0, static_cast<int64_t>(limit) - 1, what);
         return list;
     }
@@ -42,6 +46,52 @@ class Reader {
 constexpr int32_t last_code = static_cast<int32_t>(Code::k_accumulate);
 constexpr int64_t most = (int64_t{1} << 31) - 1;
 
+// How many arguments an operation reads as numbers.
+int values_of(Code code) {
+    switch (code) {
+#define X(name) case Code::k_##name:
+        LATCHWORK_UNARY(X)
+        case Code::k_sum:
+        case Code::k_amax:
+        case Code::k_store:
+        case Code::k_put:
+        case Code::k_accumulate: return 1;
+        LATCHWORK_BINARY(X) return 2;
+#undef X
+        case Code::k_where: return 3;
+        case Code::k_load:
+        case Code::k_product: return 0;
+    }
+    return 0;
+}
+
+// Every argument is of a kind that the operation can take.
+void check_spaces(const Instruction& instruction) {
+    const auto require = [](bool holds) {
+        if (!holds) throw std::invalid_argument("program: an operation can't take an argument of this kind");
+    };
+    const auto is_value = [](Space space) {
+        return space == Space::temp || space == Space::buffer || space == Space::row_scalar || space == Space::vector ||
+               space == Space::scalar || space == Space::number;
+    };
+    const Arg* const args[] = {&instruction.a, &instruction.b, &instruction.c};
+    for (int i = 0; i < values_of(instruction.code); ++i) require(is_value(args[i]->space));
+    const Space to = instruction.dst.space;
+    switch (instruction.code) {
+        case Code::k_sum:
+        case Code::k_amax: require(to == Space::row_scalar || to == Space::buffer); break;
+        case Code::k_store: require(to == Space::external); break;
+        case Code::k_put: require(to == Space::buffer); break;
+        case Code::k_accumulate: require(to == Space::accumulator); break;
+        default: require(to == Space::temp || to == Space::buffer); break;
+    }
+    if (instruction.code == Code::k_load) require(instruction.a.space == Space::external);
+    if (instruction.code == Code::k_product) {
+        require(instruction.a.space == Space::product);
+        for (const Arg* arg : {&instruction.b, &instruction.c}) require(arg->space == Space::none || is_value(arg->space));
+    }
+}
+
 }  // namespace
 
 Program::Program(const std::vector<int64_t>& code, std::vector<double> immediates) : numbers(std::move(immediates)) {
@@ -52,7 +102,7 @@ Program::Program(const std::vector<int64_t>& code, std::vector<double> immediate
     vectors = read.widths("a vector's width");
     accumulators = read.widths("an accumulator's width");
     const auto buffer = static_cast<int64_t>(buffers.size()) - 1;
-    states.resize(static_cast<size_t>(read.number(0, 1 << 20, "states")));
+    states.resize(read.count(0, "states"));
     for (auto& state : states) {
         state.now = read.number(0, buffer, "a state's buffer");
         state.next = read.number(0, buffer, "a state's buffer");
@@ -62,10 +112,10 @@ Program::Program(const std::vector<int64_t>& code, std::vector<double> immediate
     }
     constants = read.indices(buffers.size(), "a constant's buffer");
     row_sums = read.indices(buffers.size(), "a row sum's buffer");
-    products.resize(static_cast<size_t>(read.number(0, 1 << 20, "products")));
+    products.resize(read.count(0, "products"));
     for (auto& product : products) {
         product.width = read.number(1, most, "a product's width");
-        product.terms.resize(static_cast<size_t>(read.number(1, 1 << 20, "terms")));
+        product.terms.resize(read.count(1, "terms"));
         for (auto& term : product.terms) {
             term.buffer = read.number(0, buffer, "an operand's buffer");
             term.weight = read.number(0, 1 << 20, "a weight");
@@ -81,10 +131,10 @@ Program::Program(const std::vector<int64_t>& code, std::vector<double> immediate
                 throw std::invalid_argument("program: a product's sizes do not fit its operand and result");
         }
     }
-    stages.resize(static_cast<size_t>(read.number(0, 1 << 20, "stages")));
+    stages.resize(read.count(0, "stages"));
     for (auto& stage : stages) {
-        stage.width = read.number(1, most, "a stage's width");
-        stage.instructions.resize(static_cast<size_t>(read.number(0, 1 << 20, "instructions")));
+        stage.width = read.number(1, 1 << 30, "a stage's width");
+        stage.instructions.resize(read.count(0, "instructions"));
         for (auto& instruction : stage.instructions) {
             instruction.code = static_cast<Code>(read.number(0, last_code, "an operation"));
             for (Arg* arg : {&instruction.dst, &instruction.a, &instruction.b, &instruction.c}) {
@@ -114,15 +164,22 @@ Program::Program(const std::vector<int64_t>& code, std::vector<double> immediate
                 if (arg->space != Space::temp && arg->offset + used > room)
                     throw std::invalid_argument("program: an argument reaches past the end of its array");
             }
+            check_spaces(instruction);
             const bool whole = instruction.dst.space == Space::buffer && instruction.code != Code::k_put;
             const bool reduced = instruction.code == Code::k_sum || instruction.code == Code::k_amax;
+            if (reduced && instruction.dst.offset != 0)
+                throw std::invalid_argument("program: a reduction gives column 0");
             if (whole && !reduced &&
                 (instruction.dst.offset != 0 || buffers[static_cast<size_t>(instruction.dst.index)] != stage.width))
                 throw std::invalid_argument("program: only put writes a part of a buffer");
-            if (instruction.code == Code::k_product)
-                for (const auto& term : products[static_cast<size_t>(instruction.a.index)].terms)
+            if (instruction.code == Code::k_product) {
+                const Product& product = products[static_cast<size_t>(instruction.a.index)];
+                if (instruction.a.offset != 0 || product.width != stage.width)
+                    throw std::invalid_argument("program: a product has the width of its stage");
+                for (const auto& term : product.terms)
                     if (std::find(stage.operands.begin(), stage.operands.end(), term.buffer) == stage.operands.end())
                         stage.operands.push_back(term.buffer);
+            }
         }
     }
     if (!read.done()) throw std::invalid_argument("program is longer than it says");

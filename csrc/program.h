@@ -10,9 +10,11 @@
 
 namespace latchwork {
 
-inline constexpr int chunk = 64;      // columns of a stage that are worked off at a time
-inline constexpr int pad = 16;        // row buffers are padded to a multiple of this
-inline constexpr int max_block = 16;  // most rows of a block; an instruction set may take fewer
+inline constexpr int chunk = 64;          // columns of a stage that are worked off at a time, at least
+inline constexpr int pad = 16;            // row buffers are padded to a multiple of this
+inline constexpr int max_block = 16;      // most rows of a block; an instruction set may take fewer
+inline constexpr int temp_size = 1024;    // numbers of a temp: rows of a block times columns at a time
+static_assert(max_block * chunk <= temp_size);
 
 // The names are those of kernels/program.py; the numbers are handed to Python, so they stand here alone.
 #define LATCHWORK_UNARY(X)                                                                                     \
@@ -27,7 +29,7 @@ inline constexpr int max_block = 16;  // most rows of a block; an instruction se
     X(load)       /* dst = external array a at this row and step */                                            \
     X(store)      /* external array dst at this row and step = a; exactly the columns of the stage */          \
     X(put)        /* buffer dst = a; exactly the columns of the stage, so that neighbours stay as they are */  \
-    X(product)    /* dst = product a */                                                                        \
+    X(product)    /* dst = product a, plus b and c where there are any */                                      \
     X(accumulate) /* accumulator dst += a, over the rows of the block */
 
 enum class Code : int32_t {
@@ -38,7 +40,7 @@ enum class Code : int32_t {
 
 enum class Space : int32_t {
     none,
-    temp,         // [block rows][chunk], lives within a stage
+    temp,         // [block rows][columns at a time], lives within a stage
     buffer,       // [rows][padded width], lives over the step; a state over all steps
     row_scalar,   // column 0 of a buffer, for all columns
     vector,       // a padded row vector from the parameters, for all rows

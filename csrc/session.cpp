@@ -25,7 +25,10 @@ Session::Layer::Layer(LayerPrograms given, const Isa& isa, int32_t rows, bool bf
       step_scratch(*given.step, step_weights, rows) {
     const auto& in = given.project->externals;
     const auto& out = given.step->externals;
-    if (in.size() != out.size() || !std::equal(in.begin() + 1, in.end(), out.begin()))
+    for (const Program* program : {given.project, given.step})
+        if (!program->constants.empty() || !program->row_sums.empty())
+            throw std::invalid_argument("session: a program with constants or row sums");
+    if (in.empty() || in.size() != out.size() || !std::equal(in.begin() + 1, in.end(), out.begin()))
         throw std::invalid_argument("session: the two programs of a layer do not fit each other");
     for (size_t i = 0; i < in.size(); ++i) {
         const int32_t width = i + 1 < in.size() ? in[i + 1] : out.back();

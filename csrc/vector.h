@@ -51,30 +51,58 @@ inline Vec<T> each(Vec<T> x, F f) {
     return y;
 }
 
+// x between two numbers; a NaN stays one. `wide512` units have instructions for this and the next, which GCC does not find.
+template <class T>
+inline Vec<T> between(Vec<T> x, T low, T high) {
+#ifdef LATCHWORK_WIDE512
+    if constexpr (sizeof(T) == 4)
+        return cast<Vec<T>>(_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), cast<__m512>(x))));
+#endif
+    x = x > high ? all<T>(high) : x;
+    return x < low ? all<T>(low) : x;
+}
+
+// 1 / x for x with a normal reciprocal; the last bit may be wrong.
+inline Vec<float> inverse(Vec<float> x) {
+#ifdef LATCHWORK_WIDE512
+    const Vec<float> y = cast<Vec<float>>(_mm512_rcp14_ps(cast<__m512>(x)));
+    return y + y * (1.0f - x * y);  // Newton's step: 14 bits become 28
+#else
+    return 1.0f / x;
+#endif
+}
+
 // 2^n for whole n as a float; exact for -126 <= n <= 127.
 inline Vec<float> power_of_two(Int<float> n) { return cast<Vec<float>>((n + 127) << 23); }
+
+// e^x = 2^n e^r, |r| <= log(2) / 2: n as bits and as a number, and e^r. x within ±104.
+struct Exponential {
+    Int<float> n;
+    Vec<float> e;
+};
+
+inline Exponential exponential(Vec<float> x) {
+    const Vec<float> magic = all<float>(12582912.0f);  // 1.5 · 2^23: what is added to it is rounded to a whole number
+    const Vec<float> shifted = x * 1.44269504f + magic;
+    const Vec<float> n = shifted - magic;
+    const Vec<float> r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    Vec<float> q = all<float>(0.00139517172f);
+    q = q * r + 0.00836959841f;
+    q = q * r + 0.0416661873f;
+    q = q * r + 0.166665129f;
+    q = q * r + 0.50000001f;
+    return {cast<Int<float>>(shifted) - cast<Int<float>>(magic), (q * r) * r + (r + 1.0f)};
+}
 
 template <class T>
 inline Vec<T> exp_(Vec<T> x) {
     if constexpr (sizeof(T) == 8) {
         return each<T>(x, [](T a) { return std::exp(a); });
     } else {
-        const Vec<T> high = all<T>(89.0f), low = all<T>(-104.0f), magic = all<T>(12582912.0f);  // 1.5 · 2^23
-        x = x > high ? high : x;  // a NaN compares false and stays
-        x = x < low ? low : x;
-        const Vec<T> shifted = x * 1.44269504f + magic;
-        const Vec<T> n = shifted - magic;
-        const Vec<T> r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-        Vec<T> q = all<T>(0.00139517172f);
-        q = q * r + 0.00836959841f;
-        q = q * r + 0.0416661873f;
-        q = q * r + 0.166665129f;
-        q = q * r + 0.50000001f;
-        const Vec<T> e = (q * r) * r + r + 1.0f;
+        const Exponential part = exponential(between<T>(x, -104.0f, 89.0f));
         // In two halves: the result may be infinite or denormal where one power of two would not be a number.
-        const Int<T> whole = cast<Int<T>>(shifted) - cast<Int<T>>(magic);
-        const Int<T> half = whole >> 1;
-        return (e * power_of_two(half)) * power_of_two(whole - half);
+        const Int<T> half = part.n >> 1;
+        return (part.e * power_of_two(half)) * power_of_two(part.n - half);
     }
 }
 
@@ -125,9 +153,7 @@ inline Vec<T> tanh_(Vec<T> x) {
     if constexpr (sizeof(T) == 8) {
         return each<T>(x, [](T a) { return std::tanh(a); });
     } else {
-        const Vec<T> edge = all<T>(8.0f);
-        x = x > edge ? edge : x;
-        x = x < -edge ? -edge : x;
+        x = between<T>(x, -8.0f, 8.0f);
         const Vec<T> u = x * x;
         Vec<T> p = all<T>(1.52306843e-08f);
         p = p * u + 2.18948496e-05f;
@@ -139,13 +165,19 @@ inline Vec<T> tanh_(Vec<T> x) {
         q = q * u + 0.0261644856f;
         q = q * u + 0.467778347f;
         q = q * u + 1.0f;
-        return (x * p) / q;
+        return (x * p) * inverse(q);
     }
 }
 
 template <class T>
 inline Vec<T> sigmoid_(Vec<T> x) {
-    return all<T>(1) / (exp_<T>(-x) + T(1));
+    if constexpr (sizeof(T) == 8) {
+        return all<T>(1) / (exp_<T>(-x) + T(1));
+    } else {
+        // Within ±87 neither the power of two nor the quotient leaves the normal numbers.
+        const Exponential part = exponential(between<T>(-x, -87.0f, 87.0f));
+        return inverse(cast<Vec<T>>(cast<Int<T>>(part.e) + (part.n << 23)) + 1.0f);
+    }
 }
 
 template <class T>

@@ -1,5 +1,8 @@
 // x86-64 with AVX-512 (F, BW, DQ, VL).
+#define LATCHWORK_WIDE512
 #include "common.h"
+
+#include <immintrin.h>
 
 namespace latchwork {
 namespace avx512_isa {

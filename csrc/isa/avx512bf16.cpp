@@ -1,4 +1,5 @@
 // x86-64 with AVX-512 and its bfloat16 dot product.
+#define LATCHWORK_WIDE512
 #include "common.h"
 #include <immintrin.h>
 

@@ -1,6 +1,7 @@
 // What every unit of isa/ includes before it opens its namespace.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>

@@ -33,6 +33,9 @@ def has_team() -> bool:
 def poison(on: bool) -> None:
     """Fill all scratch memory with NaN before its use: for tests."""
 
+def array(bytes: int) -> Any:
+    """Bytes from the engine's pool, for torch.from_dlpack: given back to it when the last tensor goes."""
+
 class Program:
     """A program in the engine's form."""
 

@@ -5,6 +5,7 @@ and run by the engine (``native``, ``operator``, ``cpu``); ``choose`` says which
 """
 
 from latchwork.kernels.choose import KERNELS, Choice, check_kernel, choose, ragged, run
+from latchwork.kernels.cpu import named, takes
 from latchwork.kernels.native import engine, instruction_set
 from latchwork.kernels.session import Session
 
@@ -16,6 +17,8 @@ __all__ = [
     "choose",
     "engine",
     "instruction_set",
+    "named",
     "ragged",
     "run",
+    "takes",
 ]

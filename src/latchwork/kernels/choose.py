@@ -1,7 +1,9 @@
-"""Which kernel runs a cell, and why. Nothing falls back in silence: what can't run raises, or is logged under "auto"."""
+"""Which kernel runs a cell, and why. Nothing falls back in silence: it raises, or under "auto" is logged."""
 
 import logging
 from typing import Any, NamedTuple
+
+import torch
 
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, KernelError, did_you_mean
@@ -59,22 +61,29 @@ def choose(
     ``benchmarks/speed/engine.py``; then PyTorch's own; then the loop. A name that can't run it raises
     :class:`KernelError` with the reason.
     """
+    return _choose(cell, kernel, lengths, resets, constants)[0]
+
+
+def _choose(
+    cell: Cell, kernel: str, lengths: Tensor | None, resets: Tensor | None, constants: tuple[Tensor, ...]
+) -> tuple[Choice, cpu.Plan | None]:
+    """The choice, and the engine's plan where that is it."""
     check_kernel(kernel)
     if kernel == "loop":
-        return Choice("loop", "asked for by name; the reference, step by step")
+        return Choice("loop", "asked for by name; the reference, step by step"), None
     name = type(cell).__name__
     if kernel == "torch":
         if refused := torch_native.refusal(cell, resets=resets, constants=constants):
             raise KernelError(f'kernel "torch" can\'t run this: {refused}; use kernel="loop" or "auto"')
-        return Choice("torch", f"asked for by name; {name} is PyTorch's own")
-    unfit = cpu.refusal(cell, constants=constants)
+        return Choice("torch", f"asked for by name; {name} is PyTorch's own"), None
+    plan = cpu.plan(cell, constants)
+    if isinstance(plan, str):
+        if kernel == "cpu":
+            raise KernelError(f'kernel "cpu" can\'t run this: {plan}; use kernel="loop" or "auto"')
+        return _without_engine(cell, plan, lengths, resets, constants), None
     if kernel == "cpu":
-        if unfit:
-            raise KernelError(f'kernel "cpu" can\'t run this: {unfit}; use kernel="loop" or "auto"')
-        return Choice("cpu", f"asked for by name; the engine, {instruction_set()}")
-    if not unfit:
-        return Choice("cpu", f"the engine runs {name}'s step as one program, {instruction_set()}")
-    return _without_engine(cell, unfit, lengths, resets, constants)
+        return Choice("cpu", f"asked for by name; the engine, {instruction_set()}"), plan
+    return Choice("cpu", f"the engine runs {name}'s step as one program, {instruction_set()}"), plan
 
 
 def _without_engine(
@@ -93,6 +102,17 @@ def _without_engine(
     return Choice("torch", f"{name} is PyTorch's own, fused{why}")
 
 
+def _in_graph(cell: Cell, kernel: str, named: cpu.Named | None) -> tuple[str, cpu.Plan | None]:
+    """The choice while a graph is made: the engine where the layer found a program for it, else what can be traced."""
+    if kernel in ("auto", "cpu") and named is not None:
+        plan = cpu.plan_in_graph(cell, named)
+        if not isinstance(plan, str):
+            return "cpu", plan
+    if kernel == "cpu":
+        raise KernelError('kernel "cpu" can\'t run this in a graph; use kernel="loop" or "auto"')
+    return ("torch" if kernel == "torch" else "loop"), None
+
+
 def run(
     cell: Cell,
     inputs: Float[Tensor, "batch time input"],
@@ -104,16 +124,21 @@ def run(
     reverse: bool = False,
     fresh: Any = None,
     constants: tuple[Tensor, ...] = (),
+    named: cpu.Named | None = None,
 ) -> tuple[Float[Tensor, "batch time output"], Any]:
     """Run a cell over sequences with the kernel that :func:`choose` names.
 
     inputs [batch, time, input]; lengths [batch]: steps of each row, what lies past them is never read; resets [batch,
     time]: True where the state before the step (with ``reverse``: after it) is ``fresh``; state: None for ``fresh``,
-    which is the cell's initial state where it is None. Returns outputs [batch, time, output], zero past a row's
+    which is the cell's initial state where it is None; named: under ``torch.compile``, what :func:`named` said of the
+    cell. Returns outputs [batch, time, output], zero past a row's
     length, and each row's state at its own end.
     """
-    lengths = ragged(lengths, inputs.shape[1])
-    name = choose(cell, kernel, lengths=lengths, resets=resets, constants=constants).name
+    if torch.compiler.is_compiling():
+        name, plan = _in_graph(cell, kernel, named)
+    else:
+        lengths = ragged(lengths, inputs.shape[1])
+        (name, _), plan = _choose(cell, kernel, lengths, resets, constants)
     return KERNELS[name](
         cell,
         inputs,
@@ -123,4 +148,5 @@ def run(
         reverse=reverse,
         fresh=fresh,
         constants=constants,
+        **({} if plan is None else {"planned": plan}),
     )

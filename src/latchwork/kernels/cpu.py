@@ -1,41 +1,78 @@
 """The engine as a kernel: any cell whose step can be written as a program, on a CPU, trained and run."""
 
-from typing import Any
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import torch
 
 from latchwork.cells import Cell
 from latchwork.errors import KernelError
+from latchwork.kernels import compute, operator
 from latchwork.kernels.cell_program import CellProgram, program_for, tensors_of
+from latchwork.kernels.compute import name_of, working_type
 from latchwork.kernels.native import MISSING, engine
-from latchwork.kernels.operator import name_of, project, recur, working_type
 from latchwork.sequences import flatten, mask_from_lengths, unflatten
 from latchwork.types import Bool, Float, Int, Tensor
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
-def refusal(cell: Cell, *, constants: tuple[Tensor, ...] = ()) -> str | None:
-    """Why the engine can't run this cell, or None where it can."""
+def takes(tensor: Tensor) -> bool:
+    """Whether the engine is there, and computes with tensors such as this one."""
+    return engine() is not None and tensor.device.type == "cpu" and tensor.dtype in TYPES
+
+
+class Plan(NamedTuple):
+    """What runs a cell: the program by its name, the cell's tensors as they are now, and whether it has a program for
+    ``project`` as well.
+    """
+
+    name: str
+    tensors: list[Tensor]
+    projects: bool
+
+    @property
+    def program(self) -> CellProgram:
+        return compute.native(self.name).program
+
+
+def plan(cell: Cell, constants: tuple[Tensor, ...] = ()) -> Plan | str:
+    """What the engine runs for this cell, or why it can't."""
     if engine() is None:
         return MISSING
-    for tensor in cell.parameters():
+    first = next(cell.parameters(), None)
+    dtype = working_type(first.dtype if first is not None else torch.get_default_dtype())
+    try:
+        program = program_for(cell, dtype=dtype, constants=tuple(constant[0].numel() for constant in constants))
+    except KernelError as error:
+        return str(error)
+    tensors = tensors_of(cell, program)
+    for tensor in tensors:
         if tensor.device.type != "cpu":
             return f"the engine runs on a CPU, and {type(cell).__name__} is on {tensor.device.type}"
         if tensor.dtype not in TYPES:
             return f"the engine knows float32, float64 and bfloat16, not {tensor.dtype}"
-    try:
-        traced(cell, constants)
-    except KernelError as error:
-        return str(error)
-    return None
+    return Plan(name_of(program, cell.input_size), tensors, program.project is not None)
 
 
-def traced(cell: Cell, constants: tuple[Tensor, ...] = ()) -> CellProgram:
-    """The cell's program; :class:`KernelError` where there is none."""
-    first = next(cell.parameters(), None)
-    dtype = working_type(first.dtype if first is not None else torch.get_default_dtype())
-    return program_for(cell, dtype=dtype, constants=tuple(constant.shape[1:].numel() for constant in constants))
+Named = tuple[str, tuple[str, ...], bool] | str
+
+
+def named(cell: Cell) -> Named:
+    """:func:`plan` in plain values, for a graph: the program, the names of its tensors, whether it projects; or why
+    not. A layer asks for it once, when the graph is made.
+    """
+    found = plan(cell)
+    return found if isinstance(found, str) else (found.name, found.program.parameters, found.projects)
+
+
+def plan_in_graph(cell: Cell, named: Named) -> Plan | str:
+    """The plan under ``torch.compile``, where the cell's tensors are the graph's."""
+    if isinstance(named, str):
+        return named
+    name, parameters, projects = named
+    return Plan(name, [attrgetter(path)(cell) for path in parameters], projects)
 
 
 def run(
@@ -48,6 +85,7 @@ def run(
     reverse: bool = False,
     fresh: Any = None,
     constants: tuple[Tensor, ...] = (),
+    planned: Plan | str | None = None,
 ) -> tuple[Float[Tensor, "batch time output"], Any]:
     """The same answer as :func:`latchwork.kernels.loop.run`, by the engine.
 
@@ -55,11 +93,12 @@ def run(
     batch; with gradients torch computes it, whose products may differ in the last bit from batch to batch. Ragged rows
     cost what their steps cost: padding is taken out before anything is computed.
 
-    Raises :class:`KernelError` where :func:`refusal` names a reason.
+    planned: what :func:`plan` says, where it was asked already. Raises :class:`KernelError` where that is a reason.
     """
-    if reason := refusal(cell, constants=constants):
-        raise KernelError(f'kernel "cpu" can\'t run this: {reason}; use kernel="loop" or "auto"')
-    program = traced(cell, constants)
+    planned = plan(cell, constants) if planned is None else planned
+    if isinstance(planned, str):
+        raise KernelError(f'kernel "cpu" can\'t run this: {planned}; use kernel="loop" or "auto"')
+    name, tensors, projects = planned
     batch, time = inputs.shape[:2]
     fresh = cell.initial_state(batch) if fresh is None else fresh
     state = fresh if state is None else state
@@ -69,35 +108,45 @@ def run(
     if lengths is not None:
         lengths = lengths.to(torch.int64).contiguous()
         active = mask_from_lengths(lengths, time)
-        inputs = inputs.masked_fill(~active.unsqueeze(-1), 0.0) if not cell.tokenwise else inputs
-        if cell.tokenwise:
+        if torch.compiler.is_compiling() or not cell.tokenwise:  # a graph's shapes do not depend on lengths
+            inputs = inputs.masked_fill(~active.unsqueeze(-1), 0.0)
+        else:
             places = active.flatten().nonzero().squeeze(1)
             starts = lengths.cumsum(0) - lengths
     values = inputs if places is None else inputs.flatten(0, 1).index_select(0, places)
     if resets is not None:
         resets = resets.flatten() if places is None else resets.flatten().index_select(0, places)
         resets = resets.to(torch.uint8).contiguous()
-    tensors = tensors_of(cell, program)
     leaves = flatten(state)
     own = [leaf.flatten(1) for leaf in leaves.values()]
     anew = [leaf.flatten(1) for leaf in flatten(fresh).values()] if resets is not None else []
     given = [constant.flatten(1) for constant in constants]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (inputs, *tensors, *own, *anew, *given))
-    name = name_of(program, cell.input_size)
-    if keep or program.project is None:
+    if keep or not projects:
         parts = [part.flatten(0, -2) for part in cell.project(values)]
         outer = next((part.dtype for part in parts if part.is_floating_point()), inputs.dtype)
         projected = [part.to(outer) for part in parts]
     else:
         outer = torch.bfloat16 if _narrow(inputs) else inputs.dtype
-        projected = project(values.flatten(0, -2), tensors, outer, name)
-    outputs, *rest = recur(
-        projected, own, anew, given, tensors, lengths, starts, resets, batch, time, reverse, keep, name
-    )
+        made = operator.project if torch.compiler.is_compiling() else compute.project
+        projected = made(values.flatten(0, -2), tensors, outer, name)
+    call = operator.Pass(lengths, starts, resets, batch, time, reverse, name)
+    outputs, *rest = _pass(call, [projected, own, anew, given, tensors], keep)
     if places is not None:
         outputs = outputs.new_zeros(batch * time, outputs.shape[-1]).index_copy(0, places, outputs)
     final = {name: leaf.view(like.shape) for (name, like), leaf in zip(leaves.items(), rest, strict=False)}
     return outputs.view(batch, time, -1), unflatten(state, final)
+
+
+def _pass(call: operator.Pass, groups: operator.Groups, keep: bool) -> Sequence[Tensor]:
+    """[output, *final states, …], as an operator where a graph is made, and without its cost where none is."""
+    places = (call.lengths, call.starts, call.resets, call.rows, call.steps, call.reverse, keep, call.program)
+    if torch.compiler.is_compiling():
+        return operator.recur(*groups, *places)
+    if keep:
+        sizes = [len(group) for group in groups]
+        return operator.Recur.apply(call, sizes, *(tensor for group in groups for tensor in group))
+    return compute.forward(*groups, *places)
 
 
 def _narrow(inputs: Tensor) -> bool:

@@ -43,6 +43,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """A batched product of two rows, [many, n, k] by [many, k, m], not computed yet: where it is summed over the batch
+    it is a weight's gradient. ``shape``, axis, outer, inner: how the result is seen now, as in :class:`Row`.
+    """
+
+    node: fx.Node
+    left: Row
+    right: Row
+    shape: tuple[int, ...]
+    axis: int
+    outer: int
+    inner: int
+
+    @property
+    def cotangent(self) -> bool:
+        return self.left.cotangent or self.right.cotangent
+
+
+@dataclass(frozen=True)
 class Uniform:
     """A tensor of one number. Its shape may have the batch in it."""
 
@@ -62,7 +81,7 @@ class Post:
     """A tensor made of rows that has no batch axis any more. ``summed``: the row whose sum over the batch it is."""
 
     node: fx.Node
-    summed: Row | None = None
+    summed: Row | Pairs | None = None
 
 
 @dataclass(eq=False)
@@ -311,6 +330,20 @@ def operation(node: fx.Node) -> str:
 _COMMUTE = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne", "and", "or"})
 _SAME = frozenset({"clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy"})
 _VIEWS = _SAME | frozenset(
-    "view _unsafe_view reshape permute t transpose unsqueeze squeeze expand slice select split split_with_sizes "
-    "unbind".split()  # noqa: SIM905
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "t",
+        "transpose",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "unbind",
+    ]
 )

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import fx
 
-from latchwork.kernels.elements import Elements, Ids, Plain, Post, Row, Uniform, operation
+from latchwork.kernels.elements import Elements, Ids, Pairs, Plain, Post, Row, Uniform, operation
 from latchwork.kernels.trace import Trace
 from latchwork.types import Tensor
-
 
 Handler = Callable[..., Any]
 
@@ -57,7 +56,7 @@ class Interpreter:
         batched = any(map(self.e.has_batch, shapes)) or any(
             isinstance(v, Uniform) and self.e.has_batch(v.shape) for v in flat
         )
-        if not batched and not any(isinstance(v, Row) for v in flat):
+        if not batched and not any(isinstance(v, (Row, Pairs)) for v in flat):
             self.without_batch(node)
             return Post(node) if any(isinstance(v, Post) for v in flat) else Plain(node)
         if any(isinstance(v, Post) for v in flat):
@@ -75,7 +74,7 @@ class Interpreter:
                 for item in value:
                     walk(item)
             elif isinstance(value, int) and value and value % self.e.batch == 0:
-                raise self.e.refuse(node, "with the size of the batch")
+                raise self.e.refuse(node, "on the size of the batch; a row must not depend on the others")
 
         walk([*node.args, *node.kwargs.values()])
 
@@ -87,16 +86,7 @@ class Interpreter:
             value = args[2] if name == "new_full" else args[1]
         elif name == "scalar_tensor":
             value = args[0]
-        elif name in (
-            "zeros",
-            "zeros_like",
-            "new_zeros",
-            "empty",
-            "empty_like",
-            "new_empty",
-            "new_empty_strided",
-            "empty_strided",
-        ):
+        elif name in _ZEROS:
             value = 0.0
         elif name in ("ones", "ones_like", "new_ones"):
             value = 1.0
@@ -111,7 +101,13 @@ class Interpreter:
                 value = self.folded(node)
         if not isinstance(value, (bool, int, float)):
             return None
-        return Uniform(float(value), self.e.shape(node))
+        return Uniform(float(self.not_the_batch(node, value)), self.e.shape(node))
+
+    def not_the_batch(self, node: fx.Node, value: float) -> float:
+        """A number, which must not be the size of the batch."""
+        if type(value) is int and value and value % self.e.batch == 0:
+            raise self.e.refuse(node, "on the size of the batch; a row must not depend on the others")
+        return value
 
     def folded(self, node: fx.Node) -> float:
         """A pointwise operation on tensors of one number each."""
@@ -132,6 +128,8 @@ class Interpreter:
             value = self.values[value]
         if isinstance(value, Row):
             return value
+        if isinstance(value, Pairs):
+            return self.pairs(node, value)
         if isinstance(value, Uniform):
             axes = [axis for axis, size in enumerate(value.shape) if size and size % self.e.batch == 0]
             if len(axes) == 1:
@@ -141,12 +139,26 @@ class Interpreter:
                 return Row(np.full(shape, self.e.number(value.value)), axis, 1, inner)
         raise self.e.refuse(node, "on a value without a batch axis")
 
+    def pairs(self, node: fx.Node, value: Pairs) -> Row:
+        """A product of two values of a row, element by element where it is small."""
+        left, right = value.left, value.right
+        many, rows, columns = left.ids.shape
+        width = right.ids.shape[2]
+        if many * rows * width * (columns if columns > 1 else 0) > 4096 or many * rows * columns > 256:
+            raise self.e.refuse(value.node, f"on two values of a row at once ({rows}x{columns} by {columns}x{width})")
+        cotangent = left.cotangent or right.cotangent
+        a = np.broadcast_to(left.ids[:, :, None, :], (many, rows, width, columns))
+        b = np.broadcast_to(right.ids.transpose(0, 2, 1)[:, None, :, :], a.shape)
+        ids = self.e.reduce("sum", self.e.op("mul", a, b, cotangent=cotangent).reshape(-1, columns))
+        return Row(ids.reshape(value.shape), value.axis, value.outer, value.inner, cotangent)
+
     def align(
         self, node: fx.Node, operands: Sequence[Any], shape: tuple[int, ...] | None = None
     ) -> tuple[Row, list[Any]]:
         """Operands broadcast to the node's shape as arrays of ids, and a row of that form; numbers stay."""
         shape = self.e.shape(node) if shape is None else shape
         values = [self.values[o] if isinstance(o, fx.Node) else o for o in operands]
+        values = [self.pairs(node, v) if isinstance(v, Pairs) else v for v in values]
         rows = [v for v in values if isinstance(v, Row)]
         if not rows:
             rows = [self.row(Uniform(0.0, shape), node)]
@@ -166,7 +178,7 @@ class Interpreter:
                 ids = value.ids if isinstance(value, Row) else self.e.vector(value.node)
                 arrays.append(np.broadcast_to(ids, target))
             elif isinstance(value, (bool, int, float)):
-                arrays.append(float(value))
+                arrays.append(float(self.not_the_batch(node, value)))
             else:
                 raise self.e.refuse(node)
         cotangent = any(r.cotangent for r in rows)
@@ -185,12 +197,79 @@ class Interpreter:
         return form.like(compute(op, *arrays))
 
 
+_ZEROS = frozenset(
+    "zeros zeros_like new_zeros empty empty_like new_empty new_empty_strided empty_strided empty_permuted".split()  # noqa: SIM905
+)
 _FOLDED = frozenset(
-    "add sub rsub mul div neg abs sqrt rsqrt reciprocal exp expm1 log log1p sigmoid tanh relu erf sin cos sign floor "
-    "maximum minimum lt le gt ge eq ne logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not pow where "
-    "clamp _to_copy".split()  # noqa: SIM905
+    [
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "sqrt",
+        "rsqrt",
+        "reciprocal",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sigmoid",
+        "tanh",
+        "relu",
+        "erf",
+        "sin",
+        "cos",
+        "sign",
+        "floor",
+        "maximum",
+        "minimum",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "eq",
+        "ne",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_not",
+        "pow",
+        "where",
+        "clamp",
+        "_to_copy",
+    ]
 )
 _SHAPED = frozenset(
-    "view _unsafe_view reshape permute t transpose unsqueeze squeeze expand slice select repeat clone alias detach "
-    "contiguous lift_fresh lift_fresh_copy cat stack slice_scatter select_scatter copy as_strided flip".split()  # noqa: SIM905
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "t",
+        "transpose",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "repeat",
+        "clone",
+        "alias",
+        "detach",
+        "contiguous",
+        "lift_fresh",
+        "lift_fresh_copy",
+        "cat",
+        "stack",
+        "slice_scatter",
+        "select_scatter",
+        "copy",
+        "as_strided",
+        "flip",
+    ]
 )

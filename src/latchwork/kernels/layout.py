@@ -106,9 +106,9 @@ class Layout:
         own = self.cut[base.start : base.start + base.size]
         heads, rows, _ = base.matrix.shape
         head, row = base.coordinates // rows, base.coordinates % rows
-        own[_row_breaks(self.elements, base)[row]] = True
         straight = np.zeros(base.size, dtype=bool)
         straight[1:] = (head[1:] == head[:-1]) & (row[1:] == row[:-1] + 1)
+        straight &= ~_row_breaks(self.elements, base)[row]
         for first, end in self.segments(base):
             begins = np.flatnonzero(~straight[first:end]) + first
             begins = begins if begins.size and begins[0] == first else np.array([first, *begins])
@@ -181,9 +181,7 @@ def _row_breaks(elements: Elements, base: Base) -> Ids:
     assert base.node is not None
     if elements.strided(base.node, base.matrix):
         return np.zeros(base.matrix.shape[1], dtype=bool)
-    begins = _breaks(base.matrix[:, :, 0].numpy())
-    begins[0] = False
-    return begins
+    return _breaks(base.matrix[:, :, 0].numpy())
 
 
 def _column_breaks(elements: Elements, base: Base) -> Ids:

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from latchwork.kernels.elements import Elements, Ids, Plain, Post, Row, Uniform
+from latchwork.kernels.elements import Elements, Ids, Pairs, Plain, Post, Row, Uniform
 from latchwork.kernels.interpret import Handler, Interpreter
 from latchwork.kernels.trace import Trace
+from latchwork.kernels.weights import Calls
 from latchwork.types import Tensor
 
 
@@ -22,10 +24,12 @@ def interpret(trace: Trace, where: str) -> Elements:
 # Views
 
 
-def _view(it: Interpreter, node: fx.Node, x: Any, size: Any = None, **_: Any) -> Row:
-    row = it.row(x, node)
+def _view(it: Interpreter, node: fx.Node, x: Any, size: Any = None, **_: Any) -> Row | Pairs:
+    value = it.values[x]
+    row = value if isinstance(value, Pairs) else it.row(value, node)
+    before = row.shape if isinstance(row, Pairs) else row.ids.shape
     shape = it.e.shape(node)
-    after = row.inner * math.prod(row.ids.shape[row.axis + 1 :])
+    after = row.inner * math.prod(before[row.axis + 1 :])
     # The batch lies in the axis behind which there are too few elements to be the whole rest.
     behind = 1
     for axis in reversed(range(len(shape))):
@@ -34,8 +38,10 @@ def _view(it: Interpreter, node: fx.Node, x: Any, size: Any = None, **_: Any) ->
             if after % behind == 0 and size % (it.e.batch * (after // behind)) == 0:
                 inner = after // behind
                 outer = size // (it.e.batch * inner)
-                ids = row.ids.reshape(*shape[:axis], outer * inner, *shape[axis + 1 :])
-                return Row(ids, axis, outer, inner, row.cotangent)
+                target = (*shape[:axis], outer * inner, *shape[axis + 1 :])
+                if isinstance(row, Pairs):
+                    return replace(row, shape=target, axis=axis, outer=outer, inner=inner)
+                return Row(row.ids.reshape(target), axis, outer, inner, row.cotangent)
             break
         behind *= size
     raise it.e.refuse(node, "which takes the batch apart")
@@ -217,8 +223,34 @@ def _select_scatter(it: Interpreter, node: fx.Node, x: Any, part: Any, dim: int,
 def _as_strided(
     it: Interpreter, node: fx.Node, x: Any, size: Sequence[int], stride: Sequence[int], offset: int | None = None
 ) -> Row:
-    """Of a tensor with the batch in front, as what writing into a slice leaves behind."""
     row = it.row(x, node)
+    at, axis = _strided(it, node, row, size, stride, offset)
+    return Row(row.ids.reshape(-1)[at], axis, 1, 1, row.cotangent)
+
+
+def _as_strided_scatter(
+    it: Interpreter,
+    node: fx.Node,
+    x: Any,
+    part: Any,
+    size: Sequence[int],
+    stride: Sequence[int],
+    offset: int | None = None,
+) -> Row:
+    row = it.row(x, node)
+    source, (put,) = it.align(node, [part], tuple(size))
+    at, axis = _strided(it, node, row, size, stride, offset)
+    if axis != source.axis:
+        raise it.e.refuse(node)
+    ids = np.array(row.ids.reshape(-1))
+    ids[at] = put if isinstance(put, np.ndarray) else it.e.number(put)
+    return Row(ids.reshape(row.ids.shape), row.axis, 1, 1, row.cotangent or source.cotangent)
+
+
+def _strided(
+    it: Interpreter, node: fx.Node, row: Row, size: Sequence[int], stride: Sequence[int], offset: int | None
+) -> tuple[Ids, int]:
+    """The columns of a tensor with the batch in front, as what writing into a slice leaves behind; and its axis."""
     width = row.ids.size
     axes = [axis for axis, n in enumerate(size) if n == it.e.batch]
     if row.axis != 0 or row.outer * row.inner != 1 or len(axes) != 1 or stride[axes[0]] != width:
@@ -227,7 +259,15 @@ def _as_strided(
     for axis, (n, step) in enumerate(zip(size, stride, strict=True)):
         n = 1 if axis == axes[0] else n
         at = at[..., None] + np.arange(n) * step
-    return Row(row.ids.reshape(-1)[at], axes[0], 1, 1, row.cotangent)
+    return at, axes[0]
+
+
+def _index_select(it: Interpreter, node: fx.Node, x: Any, dim: int, index: Any) -> Row:
+    row = it.row(x, node)
+    places = Calls(it.e).constant(index)
+    if places is None or _whole(it, node, row, dim):
+        raise it.e.refuse(node, "with an index that is not the same for all rows")
+    return row.like(row.ids.take(places.numpy(), axis=dim))
 
 
 def _pad(it: Interpreter, node: fx.Node, x: Any, pad: Sequence[int], value: float = 0.0) -> Row:
@@ -360,6 +400,10 @@ def _dims(row: Row, dims: Any) -> list[int]:
 
 def _reduction(kind: str, *, mean: bool = False, negative: bool = False) -> Handler:
     def handler(it: Interpreter, node: fx.Node, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Any:
+        value = it.values[x]
+        if isinstance(value, Pairs) and kind == "sum" and not mean and value.outer == 1:
+            if value.axis in [d % len(value.shape) for d in ([dims] if isinstance(dims, int) else dims or range(len(value.shape)))]:
+                return Post(node, summed=value)
         row = it.row(x, node)
         axes = _dims(row, dims)
         if row.axis in axes:
@@ -447,21 +491,24 @@ def _outer(it: Interpreter, node: fx.Node, left: Row, right: Row, first: int, se
     return Post(node)
 
 
-def _same_matrix(it: Interpreter, node: fx.Node, left: Row, right: Row) -> Row:
-    """[batch, n, k] times [batch, k, m], where one of the two is a parameter that was expanded over the batch."""
-    if left.axis == 0 and right.axis == 0 and left.outer * left.inner == 1 and right.outer * right.inner == 1:
-        for row, other, turned in ((left, right, False), (_flipped(right), left, True)):
-            root = it.e.vector_root(other.ids)
-            if root is None:
-                continue
-            node_of, start = root
-            places = torch.from_numpy((other.ids[0] - start).astype(np.int32))
-            matrix = places if turned else places.transpose(0, 1)
-            operand = row.ids[0]
-            ids = it.e.product(operand, node_of, matrix.unsqueeze(0).expand(len(operand), -1, -1))
-            made = Row(ids[None], 0, 1, 1, row.cotangent)
-            return _flipped(made) if turned else made
-    raise it.e.refuse(node, "on two values of a row at once")
+def _same_matrix(it: Interpreter, node: fx.Node, left: Row, right: Row) -> Row | Pairs:
+    """[many, n, k] times [many, k, m], the batch among the many; one of them may be a parameter expanded over it."""
+    if (left.axis, right.axis) != (0, 0) or (left.outer, left.inner) != (right.outer, right.inner):
+        raise it.e.refuse(node, "on two values of a row at once")
+    for row, other, turned in ((left, right, False), (_flipped(right), left, True)):
+        root = it.e.vector_root(other.ids)
+        if root is None:
+            continue
+        of, start = root
+        places = torch.from_numpy((other.ids - start).astype(np.int32))
+        matrix = places if turned else places.transpose(1, 2)
+        many, count, columns = row.ids.shape
+        matrix = matrix.unsqueeze(1).expand(-1, count, -1, -1).reshape(many * count, -1, columns)
+        ids = it.e.product(row.ids.reshape(-1, columns), of, matrix).reshape(many, count, -1)
+        made = row.like(ids)
+        return _flipped(made) if turned else made
+    shape = (left.ids.shape[0], left.ids.shape[1], right.ids.shape[2])
+    return Pairs(node, left, right, shape, 0, left.outer, left.inner)
 
 
 def _addmm(it: Interpreter, node: fx.Node, bias: Any, x: Any, y: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -478,11 +525,14 @@ def _addmm(it: Interpreter, node: fx.Node, bias: Any, x: Any, y: Any, *, beta: f
 
 
 HANDLERS: dict[str, Handler] = {
-    **{name: _view for name in ("view", "_unsafe_view", "reshape")},
-    **{name: _same for name in ("clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy")},
-    **{name: _unary(name) for name in "neg abs sqrt rsqrt reciprocal exp expm1 log log1p sigmoid tanh".split()},
-    **{name: _unary(name) for name in "relu erf sin cos sign floor".split()},
-    **{name: _binary(name) for name in "mul maximum minimum lt le gt ge eq ne".split()},
+    **dict.fromkeys(("view", "_unsafe_view", "reshape"), _view),
+    **dict.fromkeys(("clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy"), _same),
+    **{
+        name: _unary(name)
+        for name in ["neg", "abs", "sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log1p", "sigmoid", "tanh"]
+    },
+    **{name: _unary(name) for name in ["relu", "erf", "sin", "cos", "sign", "floor"]},
+    **{name: _binary(name) for name in ["mul", "maximum", "minimum", "lt", "le", "gt", "ge", "eq", "ne"]},
     **{f"logical_{name}": _binary(name) for name in ("and", "or")},
     **{f"bitwise_{name}": _logical(name) for name in ("and", "or")},
     **{f"__{name}__": _logical(name) for name in ("and", "or")},
@@ -508,6 +558,8 @@ HANDLERS: dict[str, Handler] = {
     "slice_scatter": _slice_scatter,
     "select_scatter": _select_scatter,
     "as_strided": _as_strided,
+    "as_strided_scatter": _as_strided_scatter,
+    "index_select": _index_select,
     "constant_pad_nd": _pad,
     "copy": _copy,
     "_to_copy": _to_copy,
@@ -523,6 +575,11 @@ HANDLERS: dict[str, Handler] = {
     "log2": _other_base(1 / math.log(2), "log"),
     "log10": _other_base(1 / math.log(10), "log"),
     "exp2": _other_base(math.log(2), "exp"),
+    "isnan": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("ne", a, a)),
+    "isinf": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("eq", op("abs", a), math.inf)),
+    "trunc": lambda it, node, x: it.pointwise(
+        node, [x], lambda op, a: op("mul", op("sign", a), op("floor", op("abs", a)))
+    ),
     "sum": _reduction("sum"),
     "mean": _reduction("sum", mean=True),
     "amax": _reduction("amax"),

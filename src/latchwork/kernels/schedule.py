@@ -88,6 +88,29 @@ def _vectors(program: Program) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(ends.items()))
 
 
+def _absorbed(program: Program) -> tuple[Op, ...]:
+    """The operations, with what is added to a product made its start: a product may begin with two values."""
+    ops = list(program.ops)
+    uses: dict[int, int] = {}
+    for op in ops:
+        for index in [arg.index for arg in op.args if isinstance(arg, Value)] + [term.operand for term in op.terms]:
+            uses[index] = uses.get(index, 0) + 1
+    for write in program.writes:
+        uses[write.value] = uses.get(write.value, 0) + 1
+    for index, op in enumerate(ops):
+        if op.kind != "add":
+            continue
+        for product, other in (op.args, op.args[::-1]):
+            if isinstance(product, Value) and uses[product.index] == 1:
+                first = ops[product.index]
+                alike = not isinstance(other, Value) or ops[other.index].width in (1, op.width)
+                if first.kind == "product" and len(first.args) < 2 and first.width == op.width and alike:
+                    ops[index] = Op("product", op.width, args=(*first.args, other), terms=first.terms)
+                    ops[product.index] = Op("full", 1, args=(0.0,))
+                    break
+    return tuple(ops)
+
+
 Argument = tuple[int, int, int]
 
 
@@ -95,7 +118,7 @@ class _Scheduler:
     """One use: cuts, places, and writes the code down."""
 
     def __init__(self, program: Program, layout: Layout, codes: dict[str, int], spaces: dict[str, int]) -> None:
-        self.ops, self.writes, self.layout = program.ops, program.writes, layout
+        self.ops, self.writes, self.layout = _absorbed(program), program.writes, layout
         self.codes, self.spaces = codes, spaces
         self.external = {array: at for at, (array, _) in enumerate(layout.externals)}
         self.vector = {index: at for at, (index, _) in enumerate(layout.vectors)}
@@ -395,16 +418,13 @@ class _Stage:
 
     def _operation(self, at: int, index: int) -> None:
         owner, op = self.owner, self.owner.ops[index]
+        domain = owner._domain(index)
+        args = [self._argument(arg.index, domain) if isinstance(arg, Value) else owner.number(arg) for arg in op.args]
         if op.kind == "product":
-            self._put("product", self._result(index), owner.product(op))
-        else:
-            domain = owner._domain(index)
-            args = [
-                self._argument(arg.index, domain) if isinstance(arg, Value) else owner.number(arg) for arg in op.args
-            ]
-            # A temp read for the last time may take the result: each vector is read before it is written.
-            self._release(at, owner._values(op))
-            self._put(op.kind, self._result(index), *args)
+            args.insert(0, owner.product(op))
+        # A temp read for the last time may take the result: each vector is read before it is written.
+        self._release(at, owner._values(op))
+        self._put(op.kind, self._result(index), *args)
         if index in self.temps and index not in self.last:
             self.free.append(self.temps.pop(index))
 

@@ -13,8 +13,8 @@ from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, KernelError
 from latchwork.kernels import cpu
 from latchwork.kernels.cell_program import CellProgram, tensors_of
+from latchwork.kernels.compute import name_of, native, plain
 from latchwork.kernels.native import instruction_set, required
-from latchwork.kernels.operator import name_of, native, plain
 from latchwork.sequences import flatten, unflatten
 from latchwork.types import Tensor
 
@@ -59,9 +59,10 @@ class Session:
 
     @staticmethod
     def _program(cell: Cell) -> CellProgram:
-        if reason := cpu.refusal(cell):
-            raise KernelError(f"no session for this cell: {reason}; step it by Recurrent(cell).step")
-        program = cpu.traced(cell)
+        plan = cpu.plan(cell)
+        if isinstance(plan, str):
+            raise KernelError(f"no session for this cell: {plan}; step it by Recurrent(cell).step")
+        program = plan.program
         if program.project is None:
             raise KernelError(f"no session for this cell: {program.project_refusal}; step it by Recurrent(cell).step")
         if any(parameter.dtype == torch.float64 for parameter in cell.parameters()):
@@ -77,10 +78,12 @@ class Session:
         output = np.empty(self._shape, np.float32)
         try:
             taken = self._native.step(inputs, output)
-        except (TypeError, BufferError):
-            taken = False
+        except (TypeError, BufferError, ValueError):  # no array, or one with gaps
+            taken = isinstance(inputs, np.ndarray) and inputs.dtype == np.float32 and inputs.shape == self._expected
+            taken = taken and self._native.step(np.ascontiguousarray(inputs), output)
         if not taken:
-            raise DataError(_refused(inputs, self._expected))
+            got = f"{inputs.dtype} {inputs.shape}" if isinstance(inputs, np.ndarray) else f"a {type(inputs).__name__}"
+            raise DataError(f"inputs is {got}, expected a float32 array [batch, input] of shape {self._expected}")
         return output
 
     def repack(self) -> None:
@@ -130,9 +133,3 @@ class Session:
                 prepared.append((index, leaf, plain([tensor], torch.float32)[0]))
         for index, leaf, values in prepared:
             self._native.write_state(index, leaf, values.data_ptr())
-
-
-def _refused(inputs: Any, expected: tuple[int, int]) -> str:
-    got = f"{inputs.dtype} {tuple(inputs.shape)}" if hasattr(inputs, "dtype") else f"a {type(inputs).__name__}"
-    order = "" if getattr(getattr(inputs, "flags", None), "c_contiguous", True) else ", not contiguous"
-    return f"inputs is {got}{order}, expected a contiguous float32 array [batch, input] of shape {expected}"

@@ -7,6 +7,7 @@ prime must give the same graph, so that a batch size that found its way into the
 import contextlib
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -16,8 +17,8 @@ import torch
 from torch import fx, nn
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.func import functionalize, vjp
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -136,7 +137,7 @@ def with_tensors(cell: Cell, names: Sequence[str], originals: Sequence[Tensor], 
         kind: Any = type(old)
         if parametrize.is_parametrized(old):
             computed: Any = old.parametrizations
-            own.update({name: None for name in computed})
+            own.update(dict.fromkeys(computed))
             kind = parametrize.type_before_parametrizations(old)
         copy = kind.__new__(kind)
         done[id(old)] = copy
@@ -294,7 +295,9 @@ def _traced(
         except Exception as error:
             if "data-dependent" in str(error):
                 raise KernelError(f"{where} asks for the value of a tensor: {_BRANCH}") from error
-            line = str(error).strip().splitlines()
+            if "in-place operation" in str(error):
+                raise KernelError(f"{where} changes a tensor in place that is not its own; make a new one") from error
+            line = str(error).strip().split(". ")[0].splitlines()
             raise KernelError(f"{where} can't be traced: {type(error).__name__}: {line[0] if line else ''}") from error
     graph.graph.eliminate_dead_code()
     return graph
@@ -412,7 +415,10 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
         ]
     )  # fmt: skip
     table.update(more)
+    table[aten.linalg_vector_norm.default] = _vector_norm
     table[aten.native_layer_norm.default] = _layer_norm
+    table[aten.native_layer_norm_backward.default] = _layer_norm_backward
+    table[aten.log_sigmoid_backward.default] = lambda grad, x, buffer: grad * torch.sigmoid(-x)
     table[aten.native_group_norm.default] = _group_norm
     table[aten.var.correction] = lambda x, dim=None, *, correction=None, keepdim=False: _variance(
         x, dim, correction, keepdim
@@ -439,6 +445,17 @@ def _variance(x: Tensor, dim: Any, correction: float | None, keepdim: bool) -> t
     return variance, mean if keepdim else mean.squeeze(dims)
 
 
+def _vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    dims = list(range(x.dim())) if dim is None else dim
+    if ord == 2:
+        return (x * x).sum(dims, keepdim=keepdim).sqrt()
+    if ord == 1:
+        return x.abs().sum(dims, keepdim=keepdim)
+    if ord == float("inf"):
+        return x.abs().amax(dims, keepdim=keepdim)
+    return NotImplemented
+
+
 def _layer_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -447,6 +464,28 @@ def _layer_norm(
     y = (x - mean) * scale
     y = y if weight is None else y * weight
     return y if bias is None else y + bias, mean, scale
+
+
+def _layer_norm_backward(
+    grad: Tensor,
+    x: Tensor,
+    shape: Sequence[int],
+    mean: Tensor,
+    scale: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    first = x.dim() - len(shape)
+    inside, outside = list(range(first, x.dim())), list(range(first))
+    y = (x - mean) * scale
+    inner = grad if weight is None else grad * weight
+    part = 1.0 / math.prod(shape)
+    along = (inner * y).sum(inside, keepdim=True) * part
+    grad_x = (inner - inner.sum(inside, keepdim=True) * part - y * along) * scale
+    grad_weight = (grad * y).sum(outside) if mask[1] and outside else grad * y if mask[1] else None
+    grad_bias = grad.sum(outside) if mask[2] and outside else grad if mask[2] else None
+    return grad_x if mask[0] else None, grad_weight, grad_bias
 
 
 def _group_norm(

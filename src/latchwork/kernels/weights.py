@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from latchwork.kernels.elements import Elements, Ids, Plain, Post, Row, Uniform, operation
+from latchwork.kernels.elements import Elements, Ids, Pairs, Plain, Post, Row, Uniform, operation
 from latchwork.types import Tensor
 
 Key = tuple[str, int]
@@ -96,6 +96,19 @@ class Calls:
             return self.call(node, _literal, literal, Like("dtype"), Like("device"))
         return self.torch(node, self.plain)
 
+    def constant(self, node: fx.Node) -> Tensor | None:
+        """A tensor that depends on nothing, or None."""
+        seen, open_ = set(), [node]
+        while open_:
+            at = open_.pop()
+            if at.op == "placeholder":
+                return None
+            if at not in seen:
+                seen.add(at)
+                open_.extend(at.all_input_nodes)
+        ref = self.plain(node)
+        return self.run({("like", 0): torch.zeros(())})[ref.key]
+
     def torch(self, node: fx.Node, argument: Callable[[fx.Node], Ref], batch: bool = False) -> Ref:
         """The node's own call. ``batch``: sizes that have the batch in them become tokens."""
         own = self.elements.trace.batch
@@ -139,7 +152,7 @@ class Prologue:
         given = {("parameter", index): tensor for index, tensor in enumerate(tensors)}
         dtype = next((t.dtype for t in tensors if t.is_floating_point()), None)
         found = self.calls.run(given)
-        return [found[ref.key].detach().to(dtype).contiguous() for ref in self.results]
+        return [found[ref.key].to(dtype).contiguous() for ref in self.results]
 
 
 _SHAPES = frozenset(
@@ -181,6 +194,8 @@ class Epilogue:
         value = self.elements.values[node]
         if isinstance(value, Row):
             return self.row(node, value)
+        if isinstance(value, Post) and isinstance(value.summed, Pairs):
+            return self.paired(node, value.summed)
         if isinstance(value, Post) and value.summed is not None:
             return self.summed(node, value.summed)
         if isinstance(value, Post):
@@ -197,10 +212,17 @@ class Epilogue:
         if not np.array_equal(places.reshape(-1), np.arange(len(ids))):
             index = torch.from_numpy(places.reshape(-1).astype(np.int64))
             whole = self.calls.call((node, "pick"), _pick, whole, index)
-        args: Any = node.args
-        dims = args[1] if len(args) > 1 and args[1] else list(range(row.ids.ndim))
-        keepdim = args[2] if len(args) > 2 else node.kwargs.get("keepdim", False)
+        dims, keepdim = _summed_over(node, row.ids.ndim)
         return self.calls.call(node, _sum_of, whole, tuple(row.ids.shape), dims, keepdim)
+
+    def paired(self, node: fx.Node, pairs: Pairs) -> Ref:
+        """The sum over the batch of a batched product: one product over all tokens."""
+        x, y = pairs.node.args[:2]
+        assert isinstance(x, fx.Node)
+        assert isinstance(y, fx.Node)
+        left, right = self.row(x, pairs.left), self.row(y, pairs.right)
+        dims, keepdim = _summed_over(node, len(pairs.shape))
+        return self.calls.call(node, _paired, left, right, pairs.left.inner, pairs.shape, dims, keepdim)
 
     def row(self, node: fx.Node, row: Row) -> Ref:
         """A tensor of rows: an array that is kept anyway, seen as the graph sees it, or one kept for this."""
@@ -238,6 +260,22 @@ class Epilogue:
         key = (kind, sum(other == kind for other, _ in self.kept))
         self.kept[key] = self.arrays[key] = ids
         return key
+
+
+def _summed_over(node: fx.Node, ndim: int) -> tuple[list[int], bool]:
+    args: Any = node.args
+    dims = args[1] if len(args) > 1 and args[1] else list(range(ndim))
+    return dims, args[2] if len(args) > 2 else node.kwargs.get("keepdim", False)
+
+
+def _paired(
+    left: Tensor, right: Tensor, inner: int, shape: tuple[int, ...], dims: Sequence[int], keepdim: bool
+) -> Tensor:
+    """Σ over tokens of left [tokens · inner, n, k] by right [tokens · inner, k, m], seen as ``shape`` and summed on."""
+    tokens = left.shape[0] // inner
+    left = left.reshape(tokens, inner, *left.shape[1:]).permute(1, 2, 0, 3).flatten(2)
+    right = right.reshape(tokens, inner, *right.shape[1:]).transpose(0, 1).flatten(1, 2)
+    return torch.bmm(left, right).reshape(shape).sum(dims, keepdim=keepdim)
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:

@@ -19,13 +19,17 @@ def bound(module: M, tensors: Mapping[str, Tensor]) -> M:
     be used and thrown away: it is not what an optimiser should see.
     """
     copy = _copy(module)
+    owners: dict[str, nn.Module] = {"": copy}
     for path, tensor in tensors.items():
         *parents, name = path.split(".")
         owner: nn.Module = copy
-        for parent in parents:
-            child = _copy(owner.get_submodule(parent))
-            owner._modules[parent] = child
-            owner = child
+        for depth, parent in enumerate(parents, 1):
+            place = ".".join(parents[:depth])
+            if place not in owners:
+                child = owner._modules[parent]
+                assert child is not None
+                owner._modules[parent] = owners[place] = _copy(child)
+            owner = owners[place]
         if name not in owner._parameters:
             raise KeyError(f"{type(module).__name__} has no parameter {path}")
         owner._parameters[name] = tensor  # type: ignore[assignment]

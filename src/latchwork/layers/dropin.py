@@ -152,7 +152,8 @@ class _DropIn(nn.RNNBase):
 
     def _on_engine(self) -> bool:
         """Whether the engine takes what torch's own forward could do as well."""
-        return self.kernel != "torch" and kernels.choose(self._bound(0), self.kernel).name == "cpu"
+        weight: Any = self.weight_hh_l0
+        return self.kernel == "cpu" or (self.kernel == "auto" and kernels.takes(weight))
 
     def _run(
         self, values: Tensor, states: State, lengths: Tensor | None, resets: Tensor | None
@@ -207,8 +208,12 @@ class _DropIn(nn.RNNBase):
 
     def _fresh(self, batch: int) -> State:
         states = []
-        for place in range(len(self._templates)):
-            state = self._bound(place).initial_state(batch)
+        weight: Any = self.weight_hh_l0
+        for place, template in enumerate(self._templates):
+            widths = [self.proj_size or self.hidden_size, self.hidden_size]
+            state = template.State(
+                *(weight.new_zeros(batch, w) for w, _ in zip(widths, template.State._fields, strict=False))
+            )
             if self.learn_initial_state:
                 learned = {f: getattr(self, f"initial_{f}")[place].expand(batch, -1) for f in state._fields}
                 state = state._replace(**learned)

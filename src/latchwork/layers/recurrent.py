@@ -100,6 +100,7 @@ class Recurrent(nn.Module):
             resets=resets,
             reverse=self.reverse,
             fresh=fresh,
+            named=_named(self) if torch.compiler.is_compiling() else None,
         )
 
     def step(self, x_t: Float[Tensor, "batch input"], state: Any) -> tuple[Float[Tensor, "batch output"], Any]:
@@ -181,6 +182,12 @@ class Recurrent(nn.Module):
         }
         now = {name: getattr(self, name) for name in shown}
         return ", ".join(f"{name}={value}" for name, value in now.items() if value != shown[name])
+
+
+@torch.compiler.assume_constant_result
+def _named(layer: Recurrent) -> Any:
+    """What the engine knows of the layer's cell in its present mode, as a constant of a graph."""
+    return kernels.named(layer._cell(torch.zeros((), dtype=torch.int64)))
 
 
 def _parameter(leaf: str) -> str:
