@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "isa/common.h"
+#include "team.h"
 #include "threads.h"
 
 namespace latchwork {
@@ -34,6 +35,7 @@ Pool& pool() {
 }
 
 std::atomic<bool> poisoned{false};
+std::atomic<int> calls_alone{0};  // calls that go without a team, since one had to be dismissed
 
 int64_t up(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
@@ -257,10 +259,48 @@ Scratch<T>::Scratch(const Program& program, const Weights<T>& weights, int32_t r
     }
 }
 
+namespace {
+
+template <class T>
+void run_stage(const Stage& stage, const Kernels<T>& kernels, const Work<T>& work, int32_t rows, const int64_t* token,
+               int32_t first_column, int32_t last_column) {
+    const int32_t blocks = (rows + kernels.block - 1) / kernels.block;
+    const int32_t end = std::min(stage.width, last_column);
+    // One block alone takes as many columns at a time as a temp holds: fewer operations to begin. With several, the
+    // weights of a few columns stay in the cache from block to block.
+    const int32_t most = blocks == 1 ? temp_size / std::max(rows, 4) / chunk * chunk : chunk;
+    for (int32_t column = first_column; column < end; column += most) {
+        const int32_t columns = std::min(most, end - column);
+        for (int32_t block = 0, row = 0; block < blocks; ++block) {
+            // Blocks of nearly the same size: one of a single row would read the weights for little.
+            const int32_t size = (rows - row + (blocks - block) - 1) / (blocks - block);
+            kernels.run(stage, work, {row, size, column, columns, most, token + row});
+            row += size;
+        }
+    }
+}
+
+// One member's part of a stage: columns of its own, or nothing of a stage that adds up over columns, which is the
+// leader's, so that the order of its sums is the same for any number of threads.
+template <class T>
+void run_part(const Stage& stage, const Kernels<T>& kernels, const Work<T>& work, int32_t rows, const int64_t* token,
+              int member, int members) {
+    int32_t first = 0, last = INT32_MAX;
+    if (stage.reduces) {
+        if (member != 0) return;
+    } else {
+        const int64_t chunks = (int64_t{stage.width} + chunk - 1) / chunk;
+        first = static_cast<int32_t>(chunks * member / members * chunk);
+        last = static_cast<int32_t>(chunks * (member + 1) / members * chunk);
+    }
+    run_stage(stage, kernels, work, rows, token, first, last);
+}
+
+}  // namespace
+
 template <class T>
 void step(const Program& program, const Kernels<T>& kernels, const Work<T>& work, int32_t rows, const int64_t* token,
           int32_t first_column, int32_t last_column) {
-    const int32_t blocks = (rows + kernels.block - 1) / kernels.block;
     for (const Stage& stage : program.stages) {
         if (work.bfloat16) {
             for (const int32_t operand : stage.operands) {
@@ -270,19 +310,7 @@ void step(const Program& program, const Kernels<T>& kernels, const Work<T>& work
                                    work.mirrors[buffer] + row * work.strides[buffer], program.buffers[buffer]);
             }
         }
-        const int32_t end = std::min(stage.width, last_column);
-        // One block alone takes as many columns at a time as a temp holds: fewer operations to begin. With several, the
-        // weights of a few columns stay in the cache from block to block.
-        const int32_t most = blocks == 1 ? temp_size / std::max(rows, 4) / chunk * chunk : chunk;
-        for (int32_t column = first_column; column < end; column += most) {
-            const int32_t columns = std::min(most, end - column);
-            for (int32_t block = 0, row = 0; block < blocks; ++block) {
-                // Blocks of nearly the same size: one of a single row would read the weights for little.
-                const int32_t size = (rows - row + (blocks - block) - 1) / (blocks - block);
-                kernels.run(stage, work, {row, size, column, columns, most, token + row});
-                row += size;
-            }
-        }
+        run_stage(stage, kernels, work, rows, token, first_column, last_column);
     }
 }
 
@@ -392,11 +420,22 @@ class Walk {
             down(rows);
         else
             along(rows);
+        dismiss();
         for (size_t i = 0; i < program_.row_sums.size(); ++i)
             for (int32_t r = 0; r < rows; ++r) give(program_.row_sums[i], r, call_.row_sums[i], whole(program_.row_sums[i]));
     }
 
     T* const* accumulators() const { return work_.accumulators; }
+
+    // From now on the steps are shared with the members of a team, who call `help` meanwhile.
+    void lead(Team& team) { team_ = &team; }
+
+    void help(Team& team, int member) {
+        const Memory own(static_cast<size_t>(program_.temps + 1) * temp_size * sizeof(T));
+        Work<T> work = work_;
+        work.temps = reinterpret_cast<T*>(own.data());
+        for (team.wait(); !over_; team.wait()) share(team, work, member);
+    }
 
   private:
     struct Columns {
@@ -436,8 +475,36 @@ class Walk {
         for (int32_t r = 0; r < active; ++r) leave(r);
     }
 
+    // A step's stages, with a wait after each; how many of the waits were long.
+    int share(Team& team, const Work<T>& work, int member) {
+        const int members = team.size();
+        int long_waits = 0;
+        for (const Stage& stage : program_.stages) {
+            run_part(stage, kernels_, work, active_, token_.data(), member, members);
+            if (!team.wait()) ++long_waits;
+        }
+        return long_waits;
+    }
+
+    void dismiss() {
+        if (!team_) return;
+        over_ = true;
+        team_->wait();
+        team_ = nullptr;
+    }
+
     void one(int32_t active) {
-        step(program_, kernels_, work_, active, token_.data(), task_.first_column, task_.last_column);
+        if (team_) {
+            active_ = active;
+            long_waits_ += team_->wait() ? 0 : 1;  // the others begin this step
+            long_waits_ += share(*team_, work_, 0);
+            if (long_waits_ > 0) {  // the cores are wanted elsewhere: alone it goes faster, for a while
+                dismiss();
+                calls_alone = 64;
+            }
+        } else {
+            step(program_, kernels_, work_, active, token_.data(), task_.first_column, task_.last_column);
+        }
         for (const auto& state : program_.states)
             std::swap(scratch_.buffers[static_cast<size_t>(state.now)], scratch_.buffers[static_cast<size_t>(state.next)]),
                 std::swap(scratch_.mirrors[static_cast<size_t>(state.now)], scratch_.mirrors[static_cast<size_t>(state.next)]);
@@ -510,7 +577,21 @@ class Walk {
     Scratch<T> scratch_;
     std::vector<int64_t> token_;
     Work<T> work_;
+    Team* team_ = nullptr;
+    int long_waits_ = 0;
+    int32_t active_ = 0;  // these two are written by the leader and read by the others after a wait
+    bool over_ = false;
 };
+
+// Whether a step is long enough for several threads to share: each stage costs them a wait. Not for some calls after one
+// in which a thread had no core.
+bool worth_sharing(const Program& program) {
+    if (calls_alone > 0 && calls_alone.fetch_sub(1) > 0) return false;
+    int64_t products = 0;
+    for (const auto& product : program.products)
+        for (const auto& term : product.terms) products += int64_t{term.heads} * term.rows * term.columns;
+    return products >= 32768 * static_cast<int64_t>(program.stages.size());
+}
 
 }  // namespace
 
@@ -525,18 +606,35 @@ void run(const Program& program, const Isa& isa, const Call& call) {
     const std::vector<Task> tasks = divide(program, call, most);
     // What rows and steps add up to, task by task and then in the order of the tasks: the same for any timing.
     std::vector<std::vector<T>> sums(tasks.size());
+    const auto keep_sums = [&](const Walk<T>& walk, std::vector<T>& sum) {
+        for (size_t k = 0; k < program.accumulators.size(); ++k)
+            sum.insert(sum.end(), walk.accumulators()[k], walk.accumulators()[k] + program.accumulators[k]);
+    };
     std::vector<std::exception_ptr> failed(tasks.size());
+    if (tasks.size() == 1 && call.threads > 1 && !weights.bfloat16() && !program.columnwise && worth_sharing(program)) {
+        Walk<T> walk(program, kernels, weights, call, tasks.front());
+        Team team(call.threads);
+        walk.lead(team);
+        parallel(call.threads, call.threads, [&](int) {
+            const int member = team.join();
+            if (member == 0)
+                walk.run();
+            else if (member > 0)
+                walk.help(team, member);
+        });
+        keep_sums(walk, sums.front());
+    } else {
     parallel(static_cast<int>(tasks.size()), call.threads, [&](int i) {
         const auto at = static_cast<size_t>(i);
         try {
             Walk<T> walk(program, kernels, weights, call, tasks[at]);
             walk.run();
-            for (size_t k = 0; k < program.accumulators.size(); ++k)
-                sums[at].insert(sums[at].end(), walk.accumulators()[k], walk.accumulators()[k] + program.accumulators[k]);
+            keep_sums(walk, sums[at]);
         } catch (...) {
             failed[at] = std::current_exception();  // out of memory: nothing may leave a thread's task
         }
     });
+    }
     for (const auto& failure : failed)
         if (failure) std::rethrow_exception(failure);
     size_t offset = 0;

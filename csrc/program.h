@@ -66,6 +66,7 @@ struct Stage {
     int32_t width;
     std::vector<Instruction> instructions;
     std::vector<int32_t> operands;  // buffers that its products read, each once
+    bool reduces = false;           // something is added up over its columns
 };
 
 // y[h rows + j] += sum over i of x[h columns + i] M[h, j, i]; M: weight `weight` at offset + h sh + j sr + i sc.

@@ -2,13 +2,14 @@
 // Manual, volume 2: LDTILECFG, TILELOADD, TILESTORED, TILERELEASE, TDPBF16PS): what they compute, and what they refuse.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
 #include "arrays.h"
 #include "isa/amx_shape.h"
 
-namespace amx {
+namespace tiles {
 
 struct Registers {
     latchwork::TileShapes shapes;
@@ -21,14 +22,11 @@ inline Registers& registers() {
     return own;
 }
 
-// How many instructions of a kind were carried out.
+// How many instructions of a kind were carried out, by all threads.
 struct Counts {
-    int64_t configure, load, store, dot, release;
+    std::atomic<int64_t> configure, load, store, dot, release;
 };
-inline Counts& counts() {
-    static Counts all{};
-    return all;
-}
+inline Counts counts{};
 
 inline void configure(const void* from) {
     Registers& own = registers();
@@ -43,7 +41,7 @@ inline void configure(const void* from) {
     }
     std::memset(own.data, 0, sizeof own.data);
     own.configured = true;
-    ++counts().configure;
+    ++counts.configure;
 }
 
 inline Registers& used(int tile) {
@@ -57,14 +55,14 @@ inline void load(int tile, const void* from, int64_t stride) {
     std::memset(own.data[tile], 0, sizeof own.data[tile]);
     for (int r = 0; r < own.shapes.rows[tile]; ++r)
         std::memcpy(own.data[tile][r], static_cast<const char*>(from) + r * stride, own.shapes.bytes[tile]);
-    ++counts().load;
+    ++counts.load;
 }
 
 inline void store(int tile, void* to, int64_t stride) {
     Registers& own = used(tile);
     for (int r = 0; r < own.shapes.rows[tile]; ++r)
         std::memcpy(static_cast<char*>(to) + r * stride, own.data[tile][r], own.shapes.bytes[tile]);
-    ++counts().store;
+    ++counts.store;
 }
 
 // Denormal numbers count as 0, as operands and as results; every step is rounded to the nearest.
@@ -95,13 +93,13 @@ inline void dot(int sum, int a, int b) {
             total = flushed(flushed(total) + flushed(apart[0] + apart[1]));
             std::memcpy(own.data[sum][m] + 4 * n, &total, 4);
         }
-    ++counts().dot;
+    ++counts.dot;
 }
 
 inline void release() {
     registers().configured = false;
     std::memset(registers().data, 0, sizeof registers().data);
-    ++counts().release;
+    ++counts.release;
 }
 
-}  // namespace amx
+}  // namespace tiles

@@ -18,20 +18,20 @@ inline constexpr int vector_bytes = 16;
 inline constexpr int panel_vectors = 16;
 
 struct Tiles {
-    static void configure(const TileShapes& shapes) { ::amx::configure(&shapes); }
+    static void configure(const TileShapes& shapes) { ::tiles::configure(&shapes); }
     template <int tile>
     static void load(const void* from, int64_t stride) {
-        ::amx::load(tile, from, stride);
+        ::tiles::load(tile, from, stride);
     }
     template <int tile>
     static void store(void* to, int64_t stride) {
-        ::amx::store(tile, to, stride);
+        ::tiles::store(tile, to, stride);
     }
     template <int sum, int a, int b>
     static void dot() {
-        ::amx::dot(sum, a, b);
+        ::tiles::dot(sum, a, b);
     }
-    static void release() { ::amx::release(); }
+    static void release() { ::tiles::release(); }
 };
 
 #include "isa/amx_kernels.inl"
@@ -80,9 +80,9 @@ int main() {
     check_facts();
     Memory::poison(true);
     products::check_all<float>(emulated(), true);
-    const auto& counts = amx::counts();
+    const auto& counts = tiles::counts;
     CHECK(counts.dot > 0 && counts.configure > counts.release && counts.release > 0);
-    CHECK(!amx::registers().configured);
+    CHECK(!tiles::registers().configured);
     for (const int hidden : {1, 21, 40, 65}) lstm::check<float>(emulated(), hidden, {23, 4, true, true, false, true}, true);
     lstm::check<float>(emulated(), 70, {40, 2}, true);
     lstm::check_contagion<float>(emulated(), true);

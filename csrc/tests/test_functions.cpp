@@ -118,7 +118,7 @@ std::vector<T> through(const Isa& isa, Code code, const std::vector<const std::v
     return out;
 }
 
-// Within a relative error, or less than the least normal number off where the answer is smaller than that. An answer
+// Within a relative error, or two of the least normal number off where the answer is about as small as that. An answer
 // too large for the type is infinite; where it is within the error of that, either will do.
 template <class T>
 bool agrees(T got, double expected, double error) {
@@ -130,7 +130,7 @@ bool agrees(T got, double expected, double error) {
         return signs && (std::isinf(got) || (!std::isinf(expected) && std::fabs(got) >= largest * (1 - error)));
     }
     if (std::isinf(got)) return std::fabs(expected) >= largest * (1 - error);
-    return std::fabs(got - expected) <= error * std::fabs(expected) + (error > 0 ? double{Limits::min()} : 0.0);
+    return std::fabs(got - expected) <= error * std::fabs(expected) + (error > 0 ? 2 * double{Limits::min()} : 0.0);
 }
 
 template <class T>

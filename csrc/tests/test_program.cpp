@@ -55,10 +55,13 @@ void check_one_by_one() {
     refused(valid, [](Sketch& s) { s.stages[0].width = 0; });
     refused(valid, [](Sketch& s) { s.stages[0].width = 5; });
     // Arguments of a kind that the operation can't take.
-    const auto first = [](Sketch& s) -> Instruction& { return s.stages[1].instructions[0]; };
-    CHECK(valid.stages[1].instructions[0].code == Code::k_product);
+    const auto first = [](Sketch& s) -> Instruction& { return s.stages[1].instructions[1]; };
+    CHECK(valid.stages[1].instructions[1].code == Code::k_product);
     refused(valid, [&](Sketch& s) { first(s).a = temp(1); });
     refused(valid, [&](Sketch& s) { first(s).a.offset = 1; });
+    refused(valid, [&](Sketch& s) { first(s).b = external(0); });
+    refused(valid, [&](Sketch& s) { first(s).c = product(1); });
+    refused(valid, [&](Sketch& s) { first(s).c = buffer(0, 1); });
     refused(valid, [&](Sketch& s) { first(s).code = Code::k_copy; });
     refused(valid, [&](Sketch& s) { first(s).dst = number(0); });
     refused(valid, [&](Sketch& s) { first(s).dst = external(1); });

@@ -16,13 +16,14 @@ import torch
 from latchwork.cells import Cell
 from latchwork.errors import KernelError
 from latchwork.kernels.elements import Elements, Ids, Row
+from latchwork.kernels.lift import Form, form, tensors_by_name
 from latchwork.kernels.lower import affine, lower, tidy
 from latchwork.kernels.operations import interpret
 from latchwork.kernels.program import Program
 from latchwork.kernels.split import split
 from latchwork.kernels.structure import hooked, structure
-from latchwork.kernels.trace import Form, Trace, form, tensors_by_name, trace_project, trace_step
-from latchwork.kernels.weights import Epilogue, Prologue
+from latchwork.kernels.trace import Trace, trace_project, trace_step
+from latchwork.kernels.weights import Epilogue, Gradients, Prologue
 from latchwork.types import Tensor
 
 KEPT = 256
@@ -88,6 +89,7 @@ class CellProgram:
 
 _programs: OrderedDict[Any, CellProgram | str] = OrderedDict()
 _lock = threading.Lock()
+_tracing = threading.Lock()
 
 
 def program_for(cell: Cell, *, dtype: torch.dtype, constants: tuple[int, ...] = ()) -> CellProgram:
@@ -97,22 +99,35 @@ def program_for(cell: Cell, *, dtype: torch.dtype, constants: tuple[int, ...] = 
     """
     traced = torch.float64 if dtype == torch.float64 else torch.float32
     key = (traced, constants, *structure(cell))
+    found = _known(key)
+    if found is None:
+        with _tracing:
+            found = _known(key)
+            if found is None:
+                found = _made(cell, traced, constants)
+                with _lock:
+                    _programs[key] = found
+                    while len(_programs) > KEPT:
+                        _programs.popitem(last=False)
+    if isinstance(found, str):
+        raise KernelError(found)
+    return found
+
+
+def _known(key: Any) -> CellProgram | str | None:
     with _lock:
         found = _programs.get(key)
         if found is not None:
             _programs.move_to_end(key)
-    if found is None:
-        try:
-            found = _make(cell, form(cell, traced, constants))
-        except KernelError as error:
-            found = str(error)
-        with _lock:
-            _programs[key] = found
-            while len(_programs) > KEPT:
-                _programs.popitem(last=False)
-    if isinstance(found, str):
-        raise KernelError(found)
-    return found
+        return found
+
+
+def _made(cell: Cell, dtype: torch.dtype, constants: tuple[int, ...]) -> CellProgram | str:
+    """The program, or why there is none."""
+    try:
+        return _make(cell, form(cell, dtype, constants))
+    except KernelError as error:
+        return str(error)
 
 
 def tensors_of(cell: Cell, program: CellProgram) -> list[Tensor]:
@@ -136,10 +151,10 @@ def _make(cell: Cell, form: Form) -> CellProgram:
     for node, (kind, index) in trace.inputs.items():
         if kind in ("projected", "grad_output"):
             known[kind, index] = _flat(elements, node)
-    epilogue = Epilogue(elements, known)
-    targets |= epilogue.kept
+    gradients = Gradients(elements, known)
+    targets |= gradients.kept
     joint = lower(elements, targets)
-    halves = split(joint, [ids.size for (kind, _), ids in epilogue.kept.items() if kind == "saved"])
+    halves = split(joint, gradients.widths("saved"))
     project, project_prologue, refusal = _project(cell, form)
     return CellProgram(
         name=name,
@@ -152,14 +167,14 @@ def _make(cell: Cell, form: Form) -> CellProgram:
         saving=halves.saving,
         backward=halves.backward,
         saved=halves.saved,
-        cuts=tuple(ids.size for (kind, _), ids in epilogue.kept.items() if kind == "cut"),
-        sums=tuple(ids.size for (kind, _), ids in epilogue.kept.items() if kind == "sum"),
+        cuts=gradients.widths("cut"),
+        sums=gradients.widths("sum"),
         project=project,
         project_refusal=refusal,
         affine=affine(halves.forward),
-        row_inputs=tuple(epilogue.row_inputs),
+        row_inputs=tuple(gradients.row_inputs),
         _prologue=Prologue(elements, joint.weights),
-        _epilogue=epilogue,
+        _epilogue=gradients.epilogue(),
         _project_prologue=project_prologue,
     )
 

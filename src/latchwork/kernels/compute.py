@@ -34,7 +34,10 @@ def native(name: str) -> Native:
 
 def plain(tensors: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
     """Contiguous, in the engine's number type."""
-    return [tensor.detach().to(dtype).contiguous() for tensor in tensors]
+    return [
+        tensor if tensor.dtype is dtype and tensor.is_contiguous() else tensor.detach().to(dtype).contiguous()
+        for tensor in tensors
+    ]
 
 
 def empty(rows: int, width: int, dtype: torch.dtype) -> Tensor:

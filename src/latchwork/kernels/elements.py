@@ -7,6 +7,7 @@ columns wherever they lie. What has no batch axis is left to torch: made of para
 of rows, which are the gradients of weights (:class:`Post`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from latchwork.kernels.trace import Trace
 from latchwork.types import Tensor
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
+Marks = np.ndarray[Any, np.dtype[np.bool_]]
 
 LIMIT = 1 << 24
 """Most elements of a parameter that is read element by element."""
@@ -178,7 +180,7 @@ class Elements:
             root, places = self.places(node.args[0])
             if name in ("view", "_unsafe_view", "reshape"):
                 return root, places.reshape(node.args[1])
-            if name in _SAME:
+            if name in SAME:
                 return root, places
             target: Any = node.target
             return root, target(places, *node.args[1:], **node.kwargs)
@@ -274,9 +276,7 @@ class Elements:
         constants = [self.constant(row) for row in ids]
         if all(c is not None for c in constants):
             return np.array([self.number((c or 0.0) * (inner if kind == "sum" else 1)) for c in constants])
-        if outer > max(8, inner):
-            if inner > 64:
-                raise self.refuse(kind, f"{outer} sums of {inner} columns each in one row")
+        if inner <= min(outer, 64):
             total = ids[:, 0]
             for column in range(1, inner):
                 total = self.op("add" if kind == "sum" else "maximum", total, ids[:, column])
@@ -309,7 +309,7 @@ class Elements:
         return self.ids(self._known[key]).reshape(heads, rows)
 
 
-def number_of(kind: str, args: list[float]) -> float:
+def number_of(kind: str, args: Sequence[float]) -> float:
     """An operation on plain numbers, as torch does it."""
     tensors = [torch.tensor(a, dtype=torch.float64) for a in args]
     names = {"neg": "neg", "not": "logical_not", "and": "logical_and", "or": "logical_or", "erf": "erf"}
@@ -328,8 +328,8 @@ def operation(node: fx.Node) -> str:
 
 
 _COMMUTE = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne", "and", "or"})
-_SAME = frozenset({"clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy"})
-_VIEWS = _SAME | frozenset(
+SAME = frozenset({"clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy"})
+_VIEWS = SAME | frozenset(
     [
         "view",
         "_unsafe_view",

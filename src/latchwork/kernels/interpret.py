@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -44,8 +44,9 @@ class Interpreter:
     def call(self, node: fx.Node) -> Any:
         name = operation(node)
         if name == "getitem":
-            parent = self.values[node.args[0]]  # type: ignore[index]
-            return parent[node.args[1]] if isinstance(parent, list) else type(parent)(node)
+            source, index = cast("tuple[fx.Node, int]", node.args)
+            parent = self.values[source]
+            return parent[index] if isinstance(parent, list) else type(parent)(node)
         given = [self.values[n] for n in node.all_input_nodes]
         flat = [v for value in given for v in (value if isinstance(value, list) else [value])]
         uniform = self.uniform(node, name, flat)
@@ -183,6 +184,11 @@ class Interpreter:
                 raise self.e.refuse(node)
         cotangent = any(r.cotangent for r in rows)
         return Row(np.full(target, self.e.number(0.0)), axis, outer, inner, cotangent), arrays
+
+    def broadcast(self, node: fx.Node, value: Any, shape: tuple[int, ...]) -> Row:
+        """A value broadcast to a shape that has the batch in it."""
+        form, (ids,) = self.align(node, [value], shape)
+        return form.like(ids if isinstance(ids, np.ndarray) else np.full(form.ids.shape, self.e.number(ids)))
 
     def pointwise(self, node: fx.Node, operands: Sequence[Any], compute: Callable[..., Ids]) -> Row:
         """``compute(op, *arrays)``, where op is :meth:`Elements.op`."""

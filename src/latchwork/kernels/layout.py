@@ -5,13 +5,14 @@ that takes them stay together; where one consumer sees them apart (the gates of 
 that nothing is computed twice.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from latchwork.errors import KernelError
-from latchwork.kernels.elements import Base, Elements, Ids
+from latchwork.kernels.elements import Base, Elements, Ids, Marks
 
 PIECES = 4096
 """Most values of a program; more are a cell that shuffles its columns."""
@@ -44,9 +45,9 @@ class Layout:
     def segments(self, base: Base) -> list[tuple[int, int]]:
         """The values of a base: (first, end) counted from its start."""
         at = [*np.flatnonzero(self.cut[base.start : base.start + base.size]).tolist(), base.size]
-        return list(zip(at[:-1], at[1:], strict=True))
+        return list(itertools.pairwise(at))
 
-    def runs(self, ids: Ids, cuts: Ids | None = None) -> list[tuple[int, int]]:
+    def runs(self, ids: Ids, cuts: Marks | None = None) -> list[tuple[int, int]]:
         """Parts of an array that are one value each, or one element again and again."""
         if not ids.size:
             return []
@@ -54,15 +55,15 @@ class Layout:
         if cuts is not None:
             begins |= cuts
         at = [*np.flatnonzero(begins).tolist(), len(ids)]
-        return list(zip(at[:-1], at[1:], strict=True))
+        return list(itertools.pairwise(at))
 
-    def _inside(self, ids: Ids) -> Ids:
+    def _inside(self, ids: Ids) -> Marks:
         """Where a value begins inside a run that goes up by one."""
         up = np.zeros(len(ids), dtype=bool)
         up[1:] = ids[1:] == ids[:-1] + 1
         return up & self.cut[ids]
 
-    def _mark(self, ids: Ids, begins: Ids) -> None:
+    def _mark(self, ids: Ids, begins: Marks) -> None:
         """Values must begin and end where these runs do."""
         at = np.flatnonzero(begins)
         self.cut[ids[at]] = True
@@ -104,7 +105,7 @@ class Layout:
         assert base.coordinates is not None
         assert base.matrix is not None
         own = self.cut[base.start : base.start + base.size]
-        heads, rows, _ = base.matrix.shape
+        _heads, rows, _ = base.matrix.shape
         head, row = base.coordinates // rows, base.coordinates % rows
         straight = np.zeros(base.size, dtype=bool)
         straight[1:] = (head[1:] == head[:-1]) & (row[1:] == row[:-1] + 1)
@@ -147,10 +148,10 @@ class Layout:
         for row in ids:
             begins = begins | _first(row) | self._inside(row)
         at = [*np.flatnonzero(begins).tolist(), ids.shape[1]]
-        return list(zip(at[:-1], at[1:], strict=True))
+        return list(itertools.pairwise(at))
 
 
-def _first(ids: Ids) -> Ids:
+def _first(ids: Ids) -> Marks:
     """Where a run begins that goes up by one or stays."""
     begins = np.zeros(len(ids), dtype=bool)
     if not len(ids):
@@ -163,7 +164,7 @@ def _first(ids: Ids) -> Ids:
     return begins
 
 
-def _steps(places: Ids) -> Ids:
+def _steps(places: np.ndarray) -> Marks:
     """Where a sequence of places changes its step."""
     begins = np.zeros(len(places), dtype=bool)
     begins[0] = True
@@ -176,7 +177,7 @@ def _steps(places: Ids) -> Ids:
     return begins
 
 
-def _row_breaks(elements: Elements, base: Base) -> Ids:
+def _row_breaks(elements: Elements, base: Base) -> Marks:
     assert base.matrix is not None
     assert base.node is not None
     if elements.strided(base.node, base.matrix):
@@ -184,7 +185,7 @@ def _row_breaks(elements: Elements, base: Base) -> Ids:
     return _breaks(base.matrix[:, :, 0].numpy())
 
 
-def _column_breaks(elements: Elements, base: Base) -> Ids:
+def _column_breaks(elements: Elements, base: Base) -> Marks:
     assert base.matrix is not None
     assert base.node is not None
     if elements.strided(base.node, base.matrix):
@@ -194,7 +195,7 @@ def _column_breaks(elements: Elements, base: Base) -> Ids:
     return _breaks(base.matrix[:, 0, :].numpy())
 
 
-def _breaks(places: Ids) -> Ids:
+def _breaks(places: np.ndarray) -> Marks:
     begins = _steps(places[0])
     for row in places[1:]:
         if (np.diff(row) != np.diff(places[0])).any():

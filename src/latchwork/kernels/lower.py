@@ -179,7 +179,7 @@ def _affine(places: torch.Tensor) -> tuple[int, int, int, int]:
 
 
 def tidy(program: Program) -> Program:
-    """Without what nothing needs; sums of products that nothing else takes become one product."""
+    """Without what nothing needs; sums of products that nothing else takes become one, and a + (-b) becomes a - b."""
     ops = list(program.ops)
     uses = [0] * len(ops)
     for op in ops:
@@ -188,11 +188,17 @@ def tidy(program: Program) -> Program:
     for write in program.writes:
         uses[write.value] += 1
     for index, op in enumerate(ops):
-        if op.kind == "add" and all(isinstance(a, Value) for a in op.args):
-            parts = [ops[a.index] for a in op.args if isinstance(a, Value)]
-            once = all(uses[a.index] == 1 for a in op.args if isinstance(a, Value))
-            if once and all(part.kind == "product" and part.width == op.width for part in parts):
-                ops[index] = Op("product", op.width, terms=parts[0].terms + parts[1].terms)
+        values = [a.index for a in op.args if isinstance(a, Value)]
+        if op.kind != "add" or len(values) < 2:
+            continue
+        first, second = (ops[value] for value in values)
+        once = [uses[value] == 1 for value in values]
+        if all(once) and all(part.kind == "product" and part.width == op.width for part in (first, second)):
+            ops[index] = Op("product", op.width, terms=first.terms + second.terms)
+        elif second.kind == "neg" and once[1]:
+            ops[index] = Op("sub", op.width, (op.args[0], *second.args))
+        elif first.kind == "neg" and once[0]:
+            ops[index] = Op("sub", op.width, (op.args[1], *first.args))
     needed = {write.value for write in program.writes}
     for index in reversed(range(len(ops))):
         if index in needed:

@@ -1,311 +1,23 @@
-"""What each ATen operation makes of rows: views rearrange ids, the rest makes new ones."""
+"""What each ATen operation makes of rows: pointwise operations, reductions and products make new elements."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from latchwork.kernels.elements import Elements, Ids, Pairs, Plain, Post, Row, Uniform
+from latchwork.kernels.elements import Elements, Ids, Pairs, Plain, Post, Row
 from latchwork.kernels.interpret import Handler, Interpreter
+from latchwork.kernels.program import UNARY
 from latchwork.kernels.trace import Trace
-from latchwork.kernels.weights import Calls
+from latchwork.kernels.views import VIEWS
 from latchwork.types import Tensor
 
 
 def interpret(trace: Trace, where: str) -> Elements:
     """The elements of a graph. ``where`` names the method in errors."""
     return Interpreter(trace, where, HANDLERS).run()
-
-
-# Views
-
-
-def _view(it: Interpreter, node: fx.Node, x: Any, size: Any = None, **_: Any) -> Row | Pairs:
-    value = it.values[x]
-    row = value if isinstance(value, Pairs) else it.row(value, node)
-    before = row.shape if isinstance(row, Pairs) else row.ids.shape
-    shape = it.e.shape(node)
-    after = row.inner * math.prod(before[row.axis + 1 :])
-    # The batch lies in the axis behind which there are too few elements to be the whole rest.
-    behind = 1
-    for axis in reversed(range(len(shape))):
-        size = shape[axis]
-        if size and size % it.e.batch == 0:
-            if after % behind == 0 and size % (it.e.batch * (after // behind)) == 0:
-                inner = after // behind
-                outer = size // (it.e.batch * inner)
-                target = (*shape[:axis], outer * inner, *shape[axis + 1 :])
-                if isinstance(row, Pairs):
-                    return replace(row, shape=target, axis=axis, outer=outer, inner=inner)
-                return Row(row.ids.reshape(target), axis, outer, inner, row.cotangent)
-            break
-        behind *= size
-    raise it.e.refuse(node, "which takes the batch apart")
-
-
-def _permute(it: Interpreter, node: fx.Node, x: Any, dims: Sequence[int], **_: Any) -> Row:
-    row = it.row(x, node)
-    order = [d % row.ids.ndim for d in dims]
-    return Row(row.ids.transpose(order), order.index(row.axis), row.outer, row.inner, row.cotangent)
-
-
-def _transpose(it: Interpreter, node: fx.Node, x: Any, first: int = 0, second: int = 1, **_: Any) -> Row:
-    order = list(range(it.row(x, node).ids.ndim))
-    order[first], order[second] = order[second], order[first]
-    return _permute(it, node, x, order)
-
-
-def _unsqueeze(it: Interpreter, node: fx.Node, x: Any, dim: int) -> Row:
-    row = it.row(x, node)
-    dim %= row.ids.ndim + 1
-    axis = row.axis + (dim <= row.axis)
-    return Row(np.expand_dims(row.ids, dim), axis, row.outer, row.inner, row.cotangent)
-
-
-def _squeeze(it: Interpreter, node: fx.Node, x: Any, dims: Any = None) -> Row:
-    row = it.row(x, node)
-    ndim = row.ids.ndim
-    asked = range(ndim) if dims is None else [d % ndim for d in ([dims] if isinstance(dims, int) else dims)]
-    gone = [d for d in asked if d != row.axis and row.ids.shape[d] == 1]
-    axis = row.axis - sum(d < row.axis for d in gone)
-    return Row(row.ids.squeeze(tuple(gone)), axis, row.outer, row.inner, row.cotangent)
-
-
-def _expand(it: Interpreter, node: fx.Node, x: Any, *_: Any, **__: Any) -> Row:
-    form, (ids,) = it.align(node, [x])
-    return form.like(ids if isinstance(ids, np.ndarray) else np.full(form.ids.shape, it.e.number(ids)))
-
-
-def _repeat(it: Interpreter, node: fx.Node, x: Any, repeats: Sequence[int]) -> Row:
-    value = it.values[x]
-    if isinstance(value, Row):
-        lead = len(repeats) - value.ids.ndim
-        if repeats[lead + value.axis] == 1:
-            return Row(np.tile(value.ids, repeats), lead + value.axis, value.outer, value.inner, value.cotangent)
-    elif isinstance(value, Plain):
-        axes = [axis for axis, count in enumerate(repeats) if count % it.e.batch == 0]
-        ids = it.e.vector(value.node)
-        ids = ids.reshape(*(1,) * (len(repeats) - ids.ndim), *ids.shape)
-        if len(axes) == 1 and ids.shape[axes[0]] == 1:
-            times = [count // it.e.batch if axis == axes[0] else count for axis, count in enumerate(repeats)]
-            return Row(np.tile(ids, times), axes[0], 1, times[axes[0]])
-    raise it.e.refuse(node)
-
-
-def _whole(it: Interpreter, node: fx.Node, row: Row, dim: int) -> bool:
-    """Whether ``dim`` is the batch's; it may be none but whole."""
-    return dim % row.ids.ndim == row.axis
-
-
-def _slice(
-    it: Interpreter,
-    node: fx.Node,
-    x: Any,
-    dim: int = 0,
-    start: int | None = None,
-    end: int | None = None,
-    step: int = 1,
-) -> Row:
-    row = it.row(x, node)
-    if _whole(it, node, row, dim):
-        if it.e.shape(node) == it.e.shape(x):
-            return row
-        raise it.e.refuse(node, "which takes rows out of the batch")
-    index = [slice(None)] * row.ids.ndim
-    index[dim] = slice(start, end, step)
-    return row.like(row.ids[tuple(index)])
-
-
-def _select(it: Interpreter, node: fx.Node, x: Any, dim: int, index: int) -> Row:
-    row = it.row(x, node)
-    if _whole(it, node, row, dim):
-        raise it.e.refuse(node, "which takes a row out of the batch")
-    dim %= row.ids.ndim
-    axis = row.axis - (dim < row.axis)
-    return Row(row.ids.take(index, axis=dim), axis, row.outer, row.inner, row.cotangent)
-
-
-def _split(it: Interpreter, node: fx.Node, x: Any, sizes: Any, dim: int = 0) -> list[Row]:
-    row = it.row(x, node)
-    if _whole(it, node, row, dim):
-        raise it.e.refuse(node, "which splits the batch")
-    if isinstance(sizes, int):
-        ends = list(range(sizes, row.ids.shape[dim], sizes))
-    else:
-        ends = list(np.cumsum(sizes)[:-1])
-    return [row.like(part) for part in np.split(row.ids, ends, axis=dim)]
-
-
-def _unbind(it: Interpreter, node: fx.Node, x: Any, dim: int = 0) -> list[Row]:
-    return [_select(it, node, x, dim, index) for index in range(it.row(x, node).ids.shape[dim])]
-
-
-def _flip(it: Interpreter, node: fx.Node, x: Any, dims: Sequence[int]) -> Row:
-    row = it.row(x, node)
-    if any(_whole(it, node, row, dim) for dim in dims):
-        raise it.e.refuse(node, "which turns the batch around")
-    return row.like(np.flip(row.ids, tuple(dims)))
-
-
-def _cat(it: Interpreter, node: fx.Node, parts: Sequence[Any], dim: int = 0) -> Row:
-    shape = it.e.shape(node)
-    dim %= len(shape)
-    aligned: list[Row] = []
-    for part in parts:
-        own = it.e.shape(part)
-        if math.prod(own) == 0:
-            continue
-        value = it.values[part]
-        form, (ids,) = it.align(node, [value], own)
-        row = form.like(ids if isinstance(ids, np.ndarray) else np.full(form.ids.shape, it.e.number(ids)))
-        if _whole(it, node, row, dim):
-            raise it.e.refuse(node, "which puts batches together")
-        aligned.append(row)
-    if len({(r.axis, r.outer, r.inner) for r in aligned}) != 1:
-        raise it.e.refuse(node, "of different batch axes")
-    first = aligned[0]
-    ids = np.concatenate([r.ids for r in aligned], axis=dim)
-    return Row(ids, first.axis, first.outer, first.inner, any(r.cotangent for r in aligned))
-
-
-def _stack(it: Interpreter, node: fx.Node, parts: Sequence[Any], dim: int = 0) -> Row:
-    rows = [_unsqueeze_row(it.row(part, node), dim % len(it.e.shape(node))) for part in parts]
-    first = rows[0]
-    if len({(r.axis, r.outer, r.inner) for r in rows}) != 1:
-        raise it.e.refuse(node, "of different batch axes")
-    ids = np.concatenate([r.ids for r in rows], axis=dim)
-    return Row(ids, first.axis, first.outer, first.inner, any(r.cotangent for r in rows))
-
-
-def _unsqueeze_row(row: Row, dim: int) -> Row:
-    return Row(np.expand_dims(row.ids, dim), row.axis + (dim <= row.axis), row.outer, row.inner, row.cotangent)
-
-
-def _slice_scatter(
-    it: Interpreter,
-    node: fx.Node,
-    x: Any,
-    part: Any,
-    dim: int = 0,
-    start: int | None = None,
-    end: int | None = None,
-    step: int = 1,
-) -> Row:
-    form, (ids,) = it.align(node, [x])
-    ids = np.array(ids if isinstance(ids, np.ndarray) else np.full(form.ids.shape, it.e.number(ids)))
-    source, (put,) = it.align(node, [part], it.e.shape(part))
-    put = put if isinstance(put, np.ndarray) else np.full(source.ids.shape, it.e.number(put))
-    index = [slice(None)] * ids.ndim
-    if _whole(it, node, form, dim):
-        if it.e.shape(part) != it.e.shape(node):
-            raise it.e.refuse(node, "which takes rows out of the batch")
-    else:
-        index[dim] = slice(start, end, step)
-    ids[tuple(index)] = put
-    return Row(ids, form.axis, form.outer, form.inner, form.cotangent or source.cotangent)
-
-
-def _select_scatter(it: Interpreter, node: fx.Node, x: Any, part: Any, dim: int, index: int) -> Row:
-    form, (ids,) = it.align(node, [x])
-    ids = np.array(ids if isinstance(ids, np.ndarray) else np.full(form.ids.shape, it.e.number(ids)))
-    dim %= ids.ndim
-    if dim == form.axis:
-        raise it.e.refuse(node, "which takes a row out of the batch")
-    source, (put,) = it.align(node, [part], it.e.shape(part))
-    np.moveaxis(ids, dim, 0)[index] = put if isinstance(put, np.ndarray) else it.e.number(put)
-    return Row(ids, form.axis, form.outer, form.inner, form.cotangent or source.cotangent)
-
-
-def _as_strided(
-    it: Interpreter, node: fx.Node, x: Any, size: Sequence[int], stride: Sequence[int], offset: int | None = None
-) -> Row:
-    row = it.row(x, node)
-    at, axis = _strided(it, node, row, size, stride, offset)
-    return Row(row.ids.reshape(-1)[at], axis, 1, 1, row.cotangent)
-
-
-def _as_strided_scatter(
-    it: Interpreter,
-    node: fx.Node,
-    x: Any,
-    part: Any,
-    size: Sequence[int],
-    stride: Sequence[int],
-    offset: int | None = None,
-) -> Row:
-    row = it.row(x, node)
-    source, (put,) = it.align(node, [part], tuple(size))
-    at, axis = _strided(it, node, row, size, stride, offset)
-    if axis != source.axis:
-        raise it.e.refuse(node)
-    ids = np.array(row.ids.reshape(-1))
-    ids[at] = put if isinstance(put, np.ndarray) else it.e.number(put)
-    return Row(ids.reshape(row.ids.shape), row.axis, 1, 1, row.cotangent or source.cotangent)
-
-
-def _strided(
-    it: Interpreter, node: fx.Node, row: Row, size: Sequence[int], stride: Sequence[int], offset: int | None
-) -> tuple[Ids, int]:
-    """The columns of a tensor with the batch in front, as what writing into a slice leaves behind; and its axis."""
-    width = row.ids.size
-    axes = [axis for axis, n in enumerate(size) if n == it.e.batch]
-    if row.axis != 0 or row.outer * row.inner != 1 or len(axes) != 1 or stride[axes[0]] != width:
-        raise it.e.refuse(node)
-    at = np.array(offset or 0)
-    for axis, (n, step) in enumerate(zip(size, stride, strict=True)):
-        n = 1 if axis == axes[0] else n
-        at = at[..., None] + np.arange(n) * step
-    return at, axes[0]
-
-
-def _index_select(it: Interpreter, node: fx.Node, x: Any, dim: int, index: Any) -> Row:
-    row = it.row(x, node)
-    places = Calls(it.e).constant(index)
-    if places is None or _whole(it, node, row, dim):
-        raise it.e.refuse(node, "with an index that is not the same for all rows")
-    return row.like(row.ids.take(places.numpy(), axis=dim))
-
-
-def _pad(it: Interpreter, node: fx.Node, x: Any, pad: Sequence[int], value: float = 0.0) -> Row:
-    row = it.row(x, node)
-    widths = [(0, 0)] * row.ids.ndim
-    for position in range(len(pad) // 2):
-        widths[row.ids.ndim - 1 - position] = (pad[2 * position], pad[2 * position + 1])
-    if widths[row.axis] != (0, 0):
-        raise it.e.refuse(node, "which adds rows to the batch")
-    ids = row.ids
-    for axis, (before, after) in enumerate(widths):
-        ends = []
-        for count in (before, after):
-            shape = list(ids.shape)
-            shape[axis] = max(count, 0)
-            ends.append(np.full(shape, it.e.number(value)))
-        inside = [slice(None)] * ids.ndim
-        inside[axis] = slice(max(-before, 0), ids.shape[axis] - max(-after, 0))
-        ids = np.concatenate([ends[0], ids[tuple(inside)], ends[1]], axis=axis)
-    return row.like(ids)
-
-
-def _copy(it: Interpreter, node: fx.Node, x: Any, source: Any, *_: Any) -> Row:
-    return _expand(it, node, source)
-
-
-def _same(it: Interpreter, node: fx.Node, x: Any, *_: Any, **__: Any) -> Any:
-    return it.values[x]
-
-
-def _to_copy(it: Interpreter, node: fx.Node, x: Any, **_: Any) -> Row:
-    before, after = x.meta["val"].dtype, node.meta["val"].dtype
-    row = it.row(x, node)
-    if after == torch.bool and before != torch.bool:
-        return it.pointwise(node, [x], lambda op, a: op("ne", a, 0.0))
-    if before.is_floating_point and not after.is_floating_point:
-        raise it.e.refuse(node, f"from {before} to {after}")
-    return row
 
 
 # Pointwise operations
@@ -382,30 +94,34 @@ def _where(it: Interpreter, node: fx.Node, condition: Any, x: Any, y: Any) -> Ro
     return it.pointwise(node, [condition, x, y], lambda op, *arrays: op("where", *arrays))
 
 
-def _other_base(scale: float, kind: str) -> Handler:
-    """log2, log10, exp2: another base."""
-    if kind == "exp":
-        return lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("exp", op("mul", a, scale)))
-    return lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("mul", op("log", a), scale))
+def _to_copy(it: Interpreter, node: fx.Node, x: Any, **_: Any) -> Row:
+    before, after = x.meta["val"].dtype, node.meta["val"].dtype
+    row = it.row(x, node)
+    if after == torch.bool and before != torch.bool:
+        return it.pointwise(node, [x], lambda op, a: op("ne", a, 0.0))
+    if before.is_floating_point and not after.is_floating_point:
+        raise it.e.refuse(node, f"from {before} to {after}")
+    return row
 
 
 # Reductions
 
 
-def _dims(row: Row, dims: Any) -> list[int]:
+def _dims(ndim: int, dims: Any) -> list[int]:
     if dims is None or (isinstance(dims, (list, tuple)) and not dims):
-        return list(range(row.ids.ndim))
-    return [d % row.ids.ndim for d in ([dims] if isinstance(dims, int) else dims)]
+        return list(range(ndim))
+    return [d % ndim for d in ([dims] if isinstance(dims, int) else dims)]
 
 
 def _reduction(kind: str, *, mean: bool = False, negative: bool = False) -> Handler:
     def handler(it: Interpreter, node: fx.Node, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Any:
         value = it.values[x]
         if isinstance(value, Pairs) and kind == "sum" and not mean and value.outer == 1:
-            if value.axis in [d % len(value.shape) for d in ([dims] if isinstance(dims, int) else dims or range(len(value.shape)))]:
+            if value.axis in _dims(len(value.shape), dims):
                 return Post(node, summed=value)
-        row = it.row(x, node)
-        axes = _dims(row, dims)
+            value = it.pairs(node, value)
+        row = it.row(value, node)
+        axes = _dims(row.ids.ndim, dims)
         if row.axis in axes:
             if kind != "sum" or mean:
                 raise it.e.refuse(node, "over the batch; a row must not depend on the others")
@@ -525,44 +241,14 @@ def _addmm(it: Interpreter, node: fx.Node, bias: Any, x: Any, y: Any, *, beta: f
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(("view", "_unsafe_view", "reshape"), _view),
-    **dict.fromkeys(("clone", "alias", "detach", "contiguous", "lift_fresh", "lift_fresh_copy"), _same),
-    **{
-        name: _unary(name)
-        for name in ["neg", "abs", "sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log1p", "sigmoid", "tanh"]
-    },
-    **{name: _unary(name) for name in ["relu", "erf", "sin", "cos", "sign", "floor"]},
-    **{name: _binary(name) for name in ["mul", "maximum", "minimum", "lt", "le", "gt", "ge", "eq", "ne"]},
+    **VIEWS,
+    **{name: _unary(name) for name in UNARY if name != "not"},
+    **{name: _binary(name) for name in ("mul", "maximum", "minimum", "lt", "le", "gt", "ge", "eq", "ne")},
     **{f"logical_{name}": _binary(name) for name in ("and", "or")},
     **{f"bitwise_{name}": _logical(name) for name in ("and", "or")},
-    **{f"__{name}__": _logical(name) for name in ("and", "or")},
     "logical_not": _unary("not"),
     "bitwise_not": _logical("not"),
-    "logical_xor": _binary("ne"),
     "bitwise_xor": _logical("ne"),
-    "permute": _permute,
-    "transpose": _transpose,
-    "t": _transpose,
-    "unsqueeze": _unsqueeze,
-    "squeeze": _squeeze,
-    "expand": _expand,
-    "repeat": _repeat,
-    "slice": _slice,
-    "select": _select,
-    "split": _split,
-    "split_with_sizes": _split,
-    "unbind": _unbind,
-    "flip": _flip,
-    "cat": _cat,
-    "stack": _stack,
-    "slice_scatter": _slice_scatter,
-    "select_scatter": _select_scatter,
-    "as_strided": _as_strided,
-    "as_strided_scatter": _as_strided_scatter,
-    "index_select": _index_select,
-    "constant_pad_nd": _pad,
-    "copy": _copy,
-    "_to_copy": _to_copy,
     "add": _add,
     "sub": _sub,
     "rsub": _rsub,
@@ -572,14 +258,15 @@ HANDLERS: dict[str, Handler] = {
     "clamp_min": lambda it, node, x, low: _clamp(it, node, x, low),
     "clamp_max": lambda it, node, x, high: _clamp(it, node, x, None, high),
     "where": _where,
-    "log2": _other_base(1 / math.log(2), "log"),
-    "log10": _other_base(1 / math.log(10), "log"),
-    "exp2": _other_base(math.log(2), "exp"),
+    "log2": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("mul", op("log", a), 1 / math.log(2))),
+    "log10": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("mul", op("log", a), 1 / math.log(10))),
+    "exp2": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("exp", op("mul", a, math.log(2)))),
     "isnan": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("ne", a, a)),
     "isinf": lambda it, node, x: it.pointwise(node, [x], lambda op, a: op("eq", op("abs", a), math.inf)),
     "trunc": lambda it, node, x: it.pointwise(
         node, [x], lambda op, a: op("mul", op("sign", a), op("floor", op("abs", a)))
     ),
+    "_to_copy": _to_copy,
     "sum": _reduction("sum"),
     "mean": _reduction("sum", mean=True),
     "amax": _reduction("amax"),

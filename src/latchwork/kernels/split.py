@@ -5,6 +5,7 @@ and may be computed again; products, reductions, quotients and the transcendenta
 are the smallest cut, in numbers a row, between the two.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,8 +107,8 @@ def _cut(ops: Sequence[Op], edge: set[int], kept: set[int], computed: set[int]) 
         if index in edge:
             join((index, 1), sink, INFINITE)
     while path := _path(flow, source, sink):
-        room = min(flow[a][b] for a, b in zip(path, path[1:], strict=False))
-        for a, b in zip(path, path[1:], strict=False):
+        room = min(flow[a][b] for a, b in itertools.pairwise(path))
+        for a, b in itertools.pairwise(path):
             flow[a][b] -= room
             flow[b][a] += room
     # The cut nearest to the backward pass: what can still reach the sink lies behind it.
