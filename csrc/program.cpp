@@ -167,6 +167,7 @@ Program::Program(const std::vector<int64_t>& code, std::vector<double> immediate
             check_spaces(instruction);
             const bool whole = instruction.dst.space == Space::buffer && instruction.code != Code::k_put;
             const bool reduced = instruction.code == Code::k_sum || instruction.code == Code::k_amax;
+            stage.reduces = stage.reduces || reduced;
             if (reduced && instruction.dst.offset != 0)
                 throw std::invalid_argument("program: a reduction gives column 0");
             if (whole && !reduced &&

@@ -1,8 +1,8 @@
 // x86-64 with AVX-512, its bfloat16, and AMX: products in bfloat16 by tiles of 16 rows and 16 columns.
 //
 // No machine with AMX was at hand. The logic is tested with the instructions emulated, and this file's machine code by
-// a handler that carries out each of them where the processor refuses it (csrc/tests/test_amx*.cpp). They have never run on
-// a processor that has them, and nothing is known of their speed.
+// a handler that carries out each of them where the processor refuses it (csrc/tests/test_amx*.cpp). They have never
+// run on a processor that has them, and nothing is known of their speed.
 #define LATCHWORK_WIDE512
 #include "common.h"
 

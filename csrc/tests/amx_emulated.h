@@ -87,7 +87,8 @@ inline void dot(int sum, int a, int b) {
             float apart[2] = {0, 0};
             for (int k = 0; k < shapes.rows[b]; ++k)
                 for (int i = 0; i < 2; ++i)
-                    apart[i] = flushed(std::fma(half(own.data[a][m] + 4 * k, i), half(own.data[b][k] + 4 * n, i), apart[i]));
+                    apart[i] =
+                        flushed(std::fma(half(own.data[a][m] + 4 * k, i), half(own.data[b][k] + 4 * n, i), apart[i]));
             float total;
             std::memcpy(&total, own.data[sum][m] + 4 * n, 4);
             total = flushed(flushed(total) + flushed(apart[0] + apart[1]));

@@ -58,7 +58,8 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 template <class T>
 class Guarded {
   public:
-    explicit Guarded(int64_t count) : bytes_((2 * zone + static_cast<size_t>(count)) * sizeof(T), pattern), count_(count) {}
+    explicit Guarded(int64_t count)
+        : bytes_((2 * zone + static_cast<size_t>(count)) * sizeof(T), pattern), count_(count) {}
     T* data() { return reinterpret_cast<T*>(bytes_.data()) + zone; }
     const T* data() const { return reinterpret_cast<const T*>(bytes_.data()) + zone; }
     T& operator[](int64_t i) { return data()[i]; }

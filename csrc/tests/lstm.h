@@ -8,8 +8,9 @@ namespace lstm {
 
 using namespace latchwork;
 
-// States h, c. Externals: 0 the projected values [4 H], 1 h [H], 2 the normalised copy [H]. Constant: a mask on h before
-// its product. Vector: a bias [4 H]. Row sum: h over the steps. Accumulator: h over rows and steps, [H + 3], from 3 on.
+// States h, c. Externals: 0 the projected values [4 H], 1 h [H], 2 the normalised copy [H]. Constant: a mask on h
+// before its product. Vector: a bias [4 H]. Row sum: h over the steps. Accumulator: h over rows and steps, [H + 3],
+// from 3 on.
 inline sketch::Sketch sketched(int hidden) {
     using namespace sketch;
     enum { h, h_next, c, c_next, mask, masked, row_sum, total, largest, centred };
@@ -48,16 +49,16 @@ inline sketch::Sketch sketched(int hidden) {
         }
         put({gate == 2 ? Code::k_tanh : Code::k_sigmoid, own, own, {}, {}});
     }
-    for (const Instruction& instruction : std::initializer_list<Instruction>{
-             {Code::k_mul, temp(0), temp(0), temp(2), {}},
-             {Code::k_mul, temp(1), temp(1), buffer(c), {}},
-             {Code::k_add, buffer(c_next), temp(0), temp(1), {}},
-             {Code::k_tanh, temp(0), buffer(c_next), {}, {}},
-             {Code::k_mul, buffer(h_next), temp(0), temp(3), {}},
-             {Code::k_store, external(1), buffer(h_next), {}, {}},
-             {Code::k_sum, row_scalar(total), buffer(h_next), {}, {}},
-             {Code::k_add, buffer(row_sum), buffer(row_sum), buffer(h_next), {}},
-             {Code::k_accumulate, accumulator(0, 3), buffer(h_next), {}, {}}})
+    for (const Instruction& instruction :
+         std::initializer_list<Instruction>{{Code::k_mul, temp(0), temp(0), temp(2), {}},
+                                            {Code::k_mul, temp(1), temp(1), buffer(c), {}},
+                                            {Code::k_add, buffer(c_next), temp(0), temp(1), {}},
+                                            {Code::k_tanh, temp(0), buffer(c_next), {}, {}},
+                                            {Code::k_mul, buffer(h_next), temp(0), temp(3), {}},
+                                            {Code::k_store, external(1), buffer(h_next), {}, {}},
+                                            {Code::k_sum, row_scalar(total), buffer(h_next), {}, {}},
+                                            {Code::k_add, buffer(row_sum), buffer(row_sum), buffer(h_next), {}},
+                                            {Code::k_accumulate, accumulator(0, 3), buffer(h_next), {}, {}}})
         gates.instructions.push_back(instruction);
     made.stages.push_back(gates);
     made.stage(hidden, {{Code::k_mul, temp(0), row_scalar(total), number(0), {}},
@@ -97,8 +98,12 @@ struct Inputs {
 template <class T>
 struct Outputs {
     Outputs(int hidden, int64_t rows, int64_t tokens)
-        : h(tokens * hidden), normal(tokens * hidden), final_h(rows * hidden), final_c(rows * hidden),
-          row_sum(rows * hidden), total(hidden + 3) {}
+        : h(tokens * hidden),
+          normal(tokens * hidden),
+          final_h(rows * hidden),
+          final_c(rows * hidden),
+          row_sum(rows * hidden),
+          total(hidden + 3) {}
     arrays::Guarded<T> h, normal, final_h, final_c, row_sum, total;
 };
 
@@ -112,7 +117,8 @@ Outputs<T> run(const Program& program, const Isa& isa, const scene::Scene& over,
     Outputs<T> out(in.hidden, call.rows, over.tokens);
     call.threads = manner.threads;
     call.bfloat16 = bfloat16;
-    call.externals = {{const_cast<T*>(in.projected.data()), 4 * H, false}, {out.h.data(), H, false}, {out.normal.data(), H, false}};
+    call.externals = {
+        {const_cast<T*>(in.projected.data()), 4 * H, false}, {out.h.data(), H, false}, {out.normal.data(), H, false}};
     for (int i = 0; i < 2; ++i) {
         call.states.push_back(in.states[static_cast<size_t>(i)].data() + first);
         if (over.options.resets) call.fresh.push_back(in.fresh[static_cast<size_t>(i)].data() + first);
@@ -124,7 +130,8 @@ Outputs<T> run(const Program& program, const Isa& isa, const scene::Scene& over,
     call.weights = {in.weight.data()};
     call.vectors = {in.bias.data()};
     latchwork::run<T>(program, isa, call);
-    for (const auto* array : {&out.h, &out.normal, &out.final_h, &out.final_c, &out.row_sum, &out.total}) array->check_zones();
+    for (const auto* array : {&out.h, &out.normal, &out.final_h, &out.final_c, &out.row_sum, &out.total})
+        array->check_zones();
     return out;
 }
 
@@ -141,8 +148,10 @@ Reference reference(const scene::Scene& over, const Inputs<T>& in, bool bfloat16
                   std::vector<double>(rows * H),   std::vector<double>(rows * H),   std::vector<double>(H + 3)};
     const auto logistic = [](double x) { return 1 / (1 + std::exp(-x)); };
     for (size_t r = 0; r < rows; ++r) {
-        std::vector<double> h(in.states[0].begin() + static_cast<long>(r * H), in.states[0].begin() + static_cast<long>((r + 1) * H));
-        std::vector<double> c(in.states[1].begin() + static_cast<long>(r * H), in.states[1].begin() + static_cast<long>((r + 1) * H));
+        std::vector<double> h(in.states[0].begin() + static_cast<long>(r * H),
+                              in.states[0].begin() + static_cast<long>((r + 1) * H));
+        std::vector<double> c(in.states[1].begin() + static_cast<long>(r * H),
+                              in.states[1].begin() + static_cast<long>((r + 1) * H));
         const auto refresh = [&](int64_t token) {
             if (!over.reset(token)) return;
             for (size_t j = 0; j < H; ++j) h[j] = in.fresh[0][r * H + j], c[j] = in.fresh[1][r * H + j];
@@ -155,7 +164,8 @@ Reference reference(const scene::Scene& over, const Inputs<T>& in, bool bfloat16
             const double c_before = c[0];
             for (size_t g = 0; g < 4 * H; ++g) {
                 gates[g] = double{in.projected[t * 4 * H + g]} + in.bias[g];
-                for (size_t k = 0; k < H; ++k) gates[g] += operand(in.weight[g * H + k]) * operand(h[k] * in.mask[r * H + k]);
+                for (size_t k = 0; k < H; ++k)
+                    gates[g] += operand(in.weight[g * H + k]) * operand(h[k] * in.mask[r * H + k]);
             }
             for (size_t j = 0; j < H; ++j) gates[3 * H + j] += 0.25 + c_before;
             double mean = 0, largest = 0;
@@ -194,7 +204,8 @@ void check_tokens(const arrays::Guarded<T>& got, const std::vector<double>& expe
     for (size_t t = 0; t < taken.size(); ++t) {
         const int64_t first = static_cast<int64_t>(t) * width;
         if (!taken[t]) CHECK(got.untouched(first, width));
-        for (int64_t j = first; taken[t] && j < first + width; ++j) CHECK_NEAR(got[j], expected[static_cast<size_t>(j)], tolerance);
+        for (int64_t j = first; taken[t] && j < first + width; ++j)
+            CHECK_NEAR(got[j], expected[static_cast<size_t>(j)], tolerance);
     }
 }
 

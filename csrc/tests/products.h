@@ -1,5 +1,5 @@
-// Products of every shape against plain loops, for any instruction set: shared by the tests of those that this processor
-// has and of those that are emulated.
+// Products of every shape against plain loops, for any instruction set: shared by the tests of those that this
+// processor has and of those that are emulated.
 #pragma once
 
 #include <cstdio>
@@ -39,8 +39,7 @@ class Case {
             weights_.push_back(arrays::numbers<T>(random_, offset + int64_t{heads} * rows * columns));
             made_.buffers.push_back(heads * columns);
             made_.externals.push_back(heads * columns);
-            made_.stage(heads * columns,
-                        {{Code::k_load, sketch::buffer(index), sketch::external(index), {}, {}}});
+            made_.stage(heads * columns, {{Code::k_load, sketch::buffer(index), sketch::external(index), {}, {}}});
         }
         made_.temps = 1;
         made_.externals.push_back(width_);
@@ -100,7 +99,8 @@ class Case {
                 reference(given, r, j, bfloat16, sum, size);
                 const double value = got[static_cast<size_t>(r * width_ + j)];
                 if (std::fabs(value - sum) <= bound * size + 1e-30) continue;
-                std::fprintf(stderr, "%s%s: %d rows, %zu terms, first of %d x %d x %d: y[%d][%d] = %.9g, expected %.9g\n",
+                std::fprintf(stderr,
+                             "%s%s: %d rows, %zu terms, first of %d x %d x %d: y[%d][%d] = %.9g, expected %.9g\n",
                              isa.name, bfloat16 ? ", bfloat16" : "", static_cast<int>(rows), shapes_.size(),
                              shapes_.front().heads, shapes_.front().rows, shapes_.front().columns, static_cast<int>(r),
                              static_cast<int>(j), value, sum);
@@ -139,7 +139,8 @@ void check_all(const Isa& isa, bool bfloat16) {
     // Any number of rows.
     for (int rows = 1; rows <= 40; ++rows) Made({{1, 37, 45}}, static_cast<uint64_t>(rows)).check(isa, rows, bfloat16);
     // Heads: a block for each, in panels that hold parts of several.
-    for (const Order order : {Order::head_row_column, Order::head_column_row, Order::row_column_head, Order::column_row_head}) {
+    for (const Order order :
+         {Order::head_row_column, Order::head_column_row, Order::row_column_head, Order::column_row_head}) {
         Made({{4, 5, 7}}, 1, order).check(isa, 7, bfloat16);
         Made({{3, 40, 24}}, 2, order).check(isa, 17, bfloat16);
         Made({{2, 64, 33}}, 3, order).check(isa, 2, bfloat16);

@@ -16,8 +16,8 @@ namespace scene {
 
 struct Options {
     int64_t rows = 1, steps = 1;
-    bool ragged = false;    // lengths drawn, 0 and `steps` among them
-    bool compact = false;   // rows lie one behind the other in another order, with gaps between
+    bool ragged = false;   // lengths drawn, 0 and `steps` among them
+    bool compact = false;  // rows lie one behind the other in another order, with gaps between
     bool reversed = false;
     bool resets = false;
 };
@@ -28,7 +28,9 @@ class Scene {
         arrays::Random random(seed);
         if (options.ragged)
             for (int64_t r = 0; r < options.rows; ++r)
-                lengths.push_back(r % 7 == 3 ? 0 : r % 7 == 5 ? options.steps : random.whole(0, static_cast<int>(options.steps)));
+                lengths.push_back(r % 7 == 3   ? 0
+                                  : r % 7 == 5 ? options.steps
+                                               : random.whole(0, static_cast<int>(options.steps)));
         if (options.compact) {
             std::vector<int64_t> order(static_cast<size_t>(options.rows));
             std::iota(order.begin(), order.end(), 0);
@@ -67,8 +69,10 @@ class Scene {
         call.reversed = options.reversed;
         if (row >= 0) alone_ = start(row);
         if (!lengths.empty()) call.lengths = lengths.data() + std::max<int64_t>(row, 0);
-        if (row >= 0) call.starts = &alone_;
-        else if (!starts.empty()) call.starts = starts.data();
+        if (row >= 0)
+            call.starts = &alone_;
+        else if (!starts.empty())
+            call.starts = starts.data();
         if (options.resets) call.resets = resets.data();
         return call;
     }

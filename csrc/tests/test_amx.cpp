@@ -83,7 +83,8 @@ int main() {
     const auto& counts = tiles::counts;
     CHECK(counts.dot > 0 && counts.configure > counts.release && counts.release > 0);
     CHECK(!tiles::registers().configured);
-    for (const int hidden : {1, 21, 40, 65}) lstm::check<float>(emulated(), hidden, {23, 4, true, true, false, true}, true);
+    for (const int hidden : {1, 21, 40, 65})
+        lstm::check<float>(emulated(), hidden, {23, 4, true, true, false, true}, true);
     lstm::check<float>(emulated(), 70, {40, 2}, true);
     lstm::check_contagion<float>(emulated(), true);
     return 0;

@@ -1,6 +1,6 @@
-// The machine code of isa/amx.cpp. On a processor without AMX each of its instructions is refused by a signal; a handler
-// reads the instruction that was refused, does what it says, and goes on behind it. So what the compiler and the
-// assembler made is run, operands and all; the processor's own idea of these instructions is not.
+// The machine code of isa/amx.cpp. On a processor without AMX each of its instructions is refused by a signal; a
+// handler reads the instruction that was refused, does what it says, and goes on behind it. So what the compiler and
+// the assembler made is run, operands and all; the processor's own idea of these instructions is not.
 #include "amx.h"
 #include "amx_emulated.h"
 #include "lstm.h"
@@ -108,7 +108,7 @@ int main() {
     }
     const bool own = found("amx").missing.empty();
     if (!own) {
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_sigaction = &carry_out;
         action.sa_flags = SA_SIGINFO;
         CHECK(sigaction(SIGILL, &action, nullptr) == 0);

@@ -1,5 +1,5 @@
-// run() backwards: states from the last step to the first, gradients of fresh states collected at resets. The program is
-// linear, in two stages, with a product that reads what the first of them computed.
+// run() backwards: states from the last step to the first, gradients of fresh states collected at resets. The program
+// is linear, in two stages, with a product that reads what the first of them computed.
 #include "scene.h"
 #include "sketch.h"
 
@@ -39,11 +39,14 @@ void check_backward(const Isa& isa, int width, const scene::Options& options) {
     arrays::Random random(2);
     const auto size = static_cast<size_t>(width);
     const int64_t rows = options.rows;
-    const std::vector<T> x = arrays::numbers<T>(random, over.tokens * width), a = arrays::numbers<T>(random, over.tokens * width);
-    const std::vector<T> last = arrays::numbers<T>(random, rows * width), before = arrays::numbers<T>(random, rows * width);
+    const std::vector<T> x = arrays::numbers<T>(random, over.tokens * width),
+                         a = arrays::numbers<T>(random, over.tokens * width);
+    const std::vector<T> last = arrays::numbers<T>(random, rows * width),
+                         before = arrays::numbers<T>(random, rows * width);
     const std::vector<T> matrix = arrays::numbers<T>(random, width * width, 1.0 / width);
 
-    std::vector<double> y(x.size()), first(last.size()), fresh(before.begin(), before.end()), sums(last.size()), total(size);
+    std::vector<double> y(x.size()), first(last.size()), fresh(before.begin(), before.end()), sums(last.size()),
+        total(size);
     for (int64_t r = 0; r < rows; ++r) {
         const auto at = static_cast<size_t>(r * width);
         std::vector<double> g(last.begin() + r * width, last.begin() + (r + 1) * width), t(size);
@@ -75,12 +78,15 @@ void check_backward(const Isa& isa, int width, const scene::Options& options) {
     std::vector<T> y_of_one, first_of_one, fresh_of_one;
     for (const auto& manner : scene::manners()) {
         const scene::Under under(manner);
-        arrays::Guarded<T> got(over.tokens * width), got_first(rows * width), got_fresh(rows * width), got_sums(rows * width), got_total(width);
+        arrays::Guarded<T> got(over.tokens * width), got_first(rows * width), got_fresh(rows * width),
+            got_sums(rows * width), got_total(width);
         std::copy(before.begin(), before.end(), got_fresh.data());
         Call call = over.call();
         call.backward = true;
         call.threads = manner.threads;
-        call.externals = {{const_cast<T*>(x.data()), width, false}, {const_cast<T*>(a.data()), width, false}, {got.data(), width, false}};
+        call.externals = {{const_cast<T*>(x.data()), width, false},
+                          {const_cast<T*>(a.data()), width, false},
+                          {got.data(), width, false}};
         call.states = {last.data()};
         call.final_states = {got_first.data()};
         if (options.resets) call.fresh_gradients = {got_fresh.data()};
@@ -93,7 +99,8 @@ void check_backward(const Isa& isa, int width, const scene::Options& options) {
         for (size_t token = 0; token < taken.size(); ++token) {
             const auto place = static_cast<int64_t>(token) * width;
             if (!taken[token]) CHECK(got.untouched(place, width));
-            for (int64_t j = place; taken[token] && j < place + width; ++j) CHECK_NEAR(got[j], y[static_cast<size_t>(j)], tolerance);
+            for (int64_t j = place; taken[token] && j < place + width; ++j)
+                CHECK_NEAR(got[j], y[static_cast<size_t>(j)], tolerance);
         }
         for (int64_t i = 0; i < rows * width; ++i) {
             CHECK_NEAR(got_first[i], first[static_cast<size_t>(i)], tolerance);
@@ -120,6 +127,7 @@ int main() {
             check_backward<double>(*isa, 19, options);
         }
         for (const int width : {1, 16, 64, 131}) check_backward<float>(*isa, width, {9, 4, true, true, false, true});
+        for (int i = 0; i < 3; ++i) check_backward<float>(*isa, 260, {1, 6, false, false, false, true});
         check_backward<float>(*isa, 40, {900, 2, true, false, true, true});
     }
     return 0;

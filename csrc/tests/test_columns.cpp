@@ -37,18 +37,23 @@ void check_columns(const Isa& isa, int width, const scene::Options& options, boo
     const scene::Scene over(options, 3);
     arrays::Random random(4);
     const int64_t rows = options.rows;
-    const std::vector<T> f = arrays::numbers<T>(random, over.tokens * width), x = arrays::numbers<T>(random, over.tokens * width);
+    const std::vector<T> f = arrays::numbers<T>(random, over.tokens * width),
+                         x = arrays::numbers<T>(random, over.tokens * width);
     const std::vector<T> bias = arrays::numbers<T>(random, width), constant = arrays::numbers<T>(random, rows * width);
-    const std::vector<T> initial = arrays::numbers<T>(random, rows * width), fresh = arrays::numbers<T>(random, rows * width);
+    const std::vector<T> initial = arrays::numbers<T>(random, rows * width),
+                         fresh = arrays::numbers<T>(random, rows * width);
     std::vector<std::vector<T>> first;
     for (const int threads : {1, 2, 3, 4, 7, 16}) {
         const scene::Under under({threads, threads > 2, threads == 7 ? &scene::whole_team : nullptr});
-        arrays::Guarded<T> y(over.tokens * width), final(rows * width), sums(rows * width), total(width), fresh_gradients(rows * width);
+        arrays::Guarded<T> y(over.tokens * width), final(rows * width), sums(rows * width), total(width),
+            fresh_gradients(rows * width);
         std::copy(fresh.begin(), fresh.end(), fresh_gradients.data());
         Call call = over.call();
         call.backward = backward;
         call.threads = threads;
-        call.externals = {{const_cast<T*>(f.data()), width, false}, {const_cast<T*>(x.data()), width, false}, {y.data(), width, false}};
+        call.externals = {{const_cast<T*>(f.data()), width, false},
+                          {const_cast<T*>(x.data()), width, false},
+                          {y.data(), width, false}};
         call.states = {initial.data()};
         call.final_states = {final.data()};
         if (options.resets) call.fresh = {fresh.data()}, call.fresh_gradients = {fresh_gradients.data()};
@@ -68,7 +73,8 @@ void check_columns(const Isa& isa, int width, const scene::Options& options, boo
                     double c = initial[static_cast<size_t>(r * width + j)];
                     for (int64_t s = 0; s < over.length(r); ++s) {
                         const auto at = static_cast<size_t>(over.token(r, s) * width + j);
-                        c = f[at] * c + double{x[at]} * bias[static_cast<size_t>(j)] * constant[static_cast<size_t>(r * width + j)];
+                        c = f[at] * c +
+                            double{x[at]} * bias[static_cast<size_t>(j)] * constant[static_cast<size_t>(r * width + j)];
                         CHECK_NEAR(y[static_cast<int64_t>(at)], c, 1e-6);
                         totals[static_cast<size_t>(j)] += c;
                     }

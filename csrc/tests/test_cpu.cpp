@@ -48,7 +48,8 @@ int main() {
     CHECK(&instruction_set("") == best);
     for (const char* name : {"nonsense", "AVX2", "avx", " ", "portable "}) {
         const std::string said = refusal(name);
-        CHECK(said.find(name) != std::string::npos && said.find("portable, avx2, avx512, avx512bf16, amx") != std::string::npos);
+        CHECK(said.find(name) != std::string::npos &&
+              said.find("portable, avx2, avx512, avx512bf16, amx") != std::string::npos);
     }
     return 0;
 }

@@ -34,11 +34,16 @@ const Unary unaries[] = {
     BY_CMATH(sqrt),
     {"rsqrt", Code::k_rsqrt, [](double x) { return 1 / std::sqrt(x); }},
     {"reciprocal", Code::k_reciprocal, [](double x) { return 1 / x; }},
-    BY_CMATH(exp), BY_CMATH(expm1), BY_CMATH(log), BY_CMATH(log1p),
+    BY_CMATH(exp),
+    BY_CMATH(expm1),
+    BY_CMATH(log),
+    BY_CMATH(log1p),
     {"sigmoid", Code::k_sigmoid, &logistic},
     BY_CMATH(tanh),
     {"relu", Code::k_relu, &relu},
-    BY_CMATH(erf), BY_CMATH(sin), BY_CMATH(cos),
+    BY_CMATH(erf),
+    BY_CMATH(sin),
+    BY_CMATH(cos),
     {"sign", Code::k_sign, &sign},
     BY_CMATH(floor),
     {"not", Code::k_not, [](double x) { return x == 0 ? 1.0 : 0.0; }},
@@ -57,8 +62,12 @@ const Binary binaries[] = {
     {"mul", Code::k_mul, [](double a, double b) { return a * b; }},
     {"div", Code::k_div, [](double a, double b) { return a / b; }},
     // A NaN on either side is the answer: unlike std::fmax.
-    {"maximum", Code::k_maximum, [](double a, double b) { return a != a || b != b ? a + b : a > b ? a : b; }},
-    {"minimum", Code::k_minimum, [](double a, double b) { return a != a || b != b ? a + b : a < b ? a : b; }},
+    {"maximum", Code::k_maximum, [](double a, double b) { return a != a || b != b ? a + b
+                                                                 : a > b          ? a
+                                                                                  : b; }},
+    {"minimum", Code::k_minimum, [](double a, double b) { return a != a || b != b ? a + b
+                                                                 : a < b          ? a
+                                                                                  : b; }},
     {"lt", Code::k_lt, [](double a, double b) { return truth(a < b); }},
     {"le", Code::k_le, [](double a, double b) { return truth(a <= b); }},
     {"gt", Code::k_gt, [](double a, double b) { return truth(a > b); }},
@@ -74,10 +83,32 @@ const Binary binaries[] = {
 template <class T>
 std::vector<T> inputs() {
     using Limits = std::numeric_limits<T>;
-    std::vector<T> list{T(0), -T(0), T(1), -T(1), Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(),
-                        -Limits::quiet_NaN(), Limits::max(), Limits::lowest(), Limits::min(), -Limits::min(),
-                        Limits::denorm_min(), -Limits::denorm_min(), Limits::epsilon(), T(88.5), T(88.72284), T(-87.3),
-                        T(-88), T(-103.5), T(-150), T(8), T(-8), T(9.1), T(-0.99999994), T(-1.0000001)};
+    std::vector<T> list{T(0),
+                        -T(0),
+                        T(1),
+                        -T(1),
+                        Limits::infinity(),
+                        -Limits::infinity(),
+                        Limits::quiet_NaN(),
+                        -Limits::quiet_NaN(),
+                        Limits::max(),
+                        Limits::lowest(),
+                        Limits::min(),
+                        -Limits::min(),
+                        Limits::denorm_min(),
+                        -Limits::denorm_min(),
+                        Limits::epsilon(),
+                        T(88.5),
+                        T(88.72284),
+                        T(-87.3),
+                        T(-88),
+                        T(-103.5),
+                        T(-150),
+                        T(8),
+                        T(-8),
+                        T(9.1),
+                        T(-0.99999994),
+                        T(-1.0000001)};
     arrays::Random random(11);
     for (int i = 0; i < 60000; ++i) {
         if constexpr (sizeof(T) == 4)
@@ -158,11 +189,11 @@ void check_functions(const Isa& isa, double bound) {
     for (const auto& [name, code, exact] : binaries) {
         const std::vector<T> y = through<T>(isa, code, {&a, &b});
         for (size_t i = 0; i < a.size(); ++i) {
-            const bool rounds = code == Code::k_add || code == Code::k_sub || code == Code::k_mul || code == Code::k_div ||
-                                code == Code::k_pow;
+            const bool rounds = code == Code::k_add || code == Code::k_sub || code == Code::k_mul ||
+                                code == Code::k_div || code == Code::k_pow;
             if (agrees<T>(y[i], exact(a[i], b[i]), rounds ? bound : 0.0)) continue;
-            std::fprintf(stderr, "%s: %s(%.9g, %.9g) = %.9g, expected %.9g\n", isa.name, name, double{a[i]}, double{b[i]},
-                         double{y[i]}, exact(a[i], b[i]));
+            std::fprintf(stderr, "%s: %s(%.9g, %.9g) = %.9g, expected %.9g\n", isa.name, name, double{a[i]},
+                         double{b[i]}, double{y[i]}, exact(a[i], b[i]));
             CHECK(!"an operation of vector.h is off");
         }
     }

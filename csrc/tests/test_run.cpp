@@ -46,7 +46,9 @@ void check_refusals() {
     lstm::Outputs<float> out(hidden, 2, over.tokens);
     const auto valid = [&] {
         Call call = over.call();
-        call.externals = {{const_cast<float*>(in.projected.data()), 16, false}, {out.h.data(), 4, false}, {out.normal.data(), 4, false}};
+        call.externals = {{const_cast<float*>(in.projected.data()), 16, false},
+                          {out.h.data(), 4, false},
+                          {out.normal.data(), 4, false}};
         call.states = call.fresh = {in.states[0].data(), in.states[1].data()};
         call.final_states = {out.final_h.data(), out.final_c.data()};
         call.constants = {in.mask.data()};
@@ -97,6 +99,11 @@ int main() {
             lstm::check<float>(*isa, hidden, ragged, false);
             lstm::check<float>(*isa, hidden, ragged, true);
             lstm::check<double>(*isa, hidden, ragged, false);
+        }
+        // Fewer rows than threads, and products large enough for these to share the columns.
+        for (int i = 0; i < 3; ++i) {
+            lstm::check<float>(*isa, 200, {1, 6}, false);
+            lstm::check<double>(*isa, 200, {1, 3, false, false, true, true}, false);
         }
         // More rows than a task takes at once.
         lstm::check<float>(*isa, 40, {900, 2, false}, false);

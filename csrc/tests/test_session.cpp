@@ -13,8 +13,11 @@ struct Layer {
     std::vector<float> in_weight, bias, weight;
 
     Layer(int inputs, int hidden, arrays::Random& random)
-        : inputs(inputs), hidden(hidden), in_weight(arrays::numbers<float>(random, 2 * hidden * inputs)),
-          bias(arrays::numbers<float>(random, hidden)), weight(arrays::numbers<float>(random, hidden * hidden, 0.3)) {}
+        : inputs(inputs),
+          hidden(hidden),
+          in_weight(arrays::numbers<float>(random, 2 * hidden * inputs)),
+          bias(arrays::numbers<float>(random, hidden)),
+          weight(arrays::numbers<float>(random, hidden * hidden, 0.3)) {}
 
     // p = W x + b;  q = V x
     Program project() const {
@@ -60,14 +63,16 @@ struct Layer {
 };
 
 // [rows, steps, inputs] -> [rows, steps, hidden]; states in and out.
-std::vector<float> run_layer(const Layer& layer, const Isa& isa, const std::vector<float>& x, int64_t rows, int64_t steps,
-                             bool bfloat16, std::vector<std::vector<float>>& states) {
+std::vector<float> run_layer(const Layer& layer, const Isa& isa, const std::vector<float>& x, int64_t rows,
+                             int64_t steps, bool bfloat16, std::vector<std::vector<float>>& states) {
     std::vector<float> p(static_cast<size_t>(rows * steps * layer.hidden)), q(p.size()), y(p.size());
     Call call;
     call.rows = rows * steps;
     call.steps = 1;
     call.bfloat16 = bfloat16;
-    call.externals = {{const_cast<float*>(x.data()), layer.inputs, false}, {p.data(), layer.hidden, false}, {q.data(), layer.hidden, false}};
+    call.externals = {{const_cast<float*>(x.data()), layer.inputs, false},
+                      {p.data(), layer.hidden, false},
+                      {q.data(), layer.hidden, false}};
     call.weights = layer.in_weights();
     call.vectors = {layer.bias.data()};
     run<float>(layer.project(), isa, call);
@@ -76,7 +81,8 @@ std::vector<float> run_layer(const Layer& layer, const Isa& isa, const std::vect
     over.rows = rows;
     over.steps = steps;
     over.bfloat16 = bfloat16;
-    over.externals = {{p.data(), layer.hidden, false}, {q.data(), layer.hidden, false}, {y.data(), layer.hidden, false}};
+    over.externals = {
+        {p.data(), layer.hidden, false}, {q.data(), layer.hidden, false}, {y.data(), layer.hidden, false}};
     over.states = {states[0].data(), states[1].data()};
     over.final_states = {after[0].data(), after[1].data()};
     over.weights = {layer.weight.data()};
@@ -116,10 +122,12 @@ void check_session(const Isa& isa, int rows, bool bfloat16) {
             }
         }
         std::vector<float> expected = x;
-        for (size_t i = 0; i < layers.size(); ++i) expected = run_layer(layers[i], isa, expected, rows, steps, bfloat16, states[i]);
+        for (size_t i = 0; i < layers.size(); ++i)
+            expected = run_layer(layers[i], isa, expected, rows, steps, bfloat16, states[i]);
         for (int s = 0; s < steps; ++s) {
             std::vector<float> one;
-            for (int r = 0; r < rows; ++r) one.insert(one.end(), x.begin() + (r * steps + s) * 7, x.begin() + (r * steps + s + 1) * 7);
+            for (int r = 0; r < rows; ++r)
+                one.insert(one.end(), x.begin() + (r * steps + s) * 7, x.begin() + (r * steps + s + 1) * 7);
             session.step(one.data(), out.data());
             out.check_zones();
             for (int r = 0; r < rows; ++r)

@@ -19,6 +19,12 @@ void check_parallel() {
             }
     }
     use_team(nullptr);
+    // Two tasks that wait for each other: two threads there are.
+    std::atomic<int> here{0};
+    parallel(2, 2, [&](int) {
+        ++here;
+        while (here < 2) std::this_thread::yield();
+    });
 }
 
 // Programs are shared; scratch memory comes from one pool.
@@ -33,7 +39,8 @@ void check_side_by_side() {
     for (int i = 0; i < 4; ++i)
         threads.emplace_back([&] {
             for (int n = 0; n < 10; ++n)
-                same += arrays::same_bits(lstm::run<float>(program, portable(), over, in, false, plain).h.values(), alone.h.values());
+                same += arrays::same_bits(lstm::run<float>(program, portable(), over, in, false, plain).h.values(),
+                                          alone.h.values());
         });
     for (auto& thread : threads) thread.join();
     CHECK(same == 40);

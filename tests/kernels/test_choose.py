@@ -4,22 +4,38 @@ import pytest
 import torch
 
 from latchwork import kernels
-from latchwork.cells import GRU, LSTM, MinGRU
+from latchwork.cells import GRU, LSTM, Cell, MinGRU
 from latchwork.errors import ConfigError, DataError, KernelError
 
 
-def test_auto_takes_pytorchs_own_where_it_can() -> None:
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As installed without the engine."""
+    monkeypatch.setattr(kernels.cpu, "engine", lambda: None)
+
+
+@pytest.mark.skipif(kernels.engine() is None, reason="latchwork was installed without its engine")
+@pytest.mark.parametrize("cell", [LSTM(3, 5), MinGRU(3, 5)])
+def test_auto_takes_the_engine(cell: Cell) -> None:
+    assert kernels.choose(cell).name == "cpu"
+    assert kernels.choose(cell, lengths=torch.tensor([1, 2]), resets=torch.ones(2, 4, dtype=torch.bool)).name == "cpu"
+    assert kernels.choose(cell).reason.endswith(kernels.instruction_set())
+
+
+def test_auto_without_the_engine_takes_pytorchs_own_where_it_can(bare: None) -> None:
     choice = kernels.choose(LSTM(3, 5))
     assert choice.name == "torch"
-    assert str(choice) == "torch: LSTM is PyTorch's own, fused"
+    assert str(choice).startswith(
+        "torch: LSTM is PyTorch's own, fused; the engine can't: latchwork was installed without"
+    )
 
 
-def test_auto_says_why_it_takes_the_loop() -> None:
+def test_auto_says_why_it_takes_the_loop(bare: None) -> None:
     assert "MinGRU is not one of PyTorch's own" in kernels.choose(MinGRU(3, 5)).reason
     assert "resets" in kernels.choose(LSTM(3, 5), resets=torch.ones(2, 4, dtype=torch.bool)).reason
 
 
-def test_ragged_rows_on_a_cpu_are_packed_by_order_only() -> None:
+def test_ragged_rows_on_a_cpu_are_packed_by_order_only(bare: None) -> None:
     lengths = torch.tensor([2, 4])
     assert kernels.choose(LSTM(3, 5), lengths=lengths).name == "loop"
     assert "packing" in kernels.choose(LSTM(3, 5), lengths=lengths).reason
@@ -36,7 +52,9 @@ def test_a_name_that_can_not_run_raises() -> None:
         kernels.choose(LSTM(3, 5), "torhc")
 
 
-@pytest.mark.parametrize(("kernel", "expected"), [("auto", "torch"), ("torch", "torch"), ("loop", "loop")])
+@pytest.mark.parametrize(
+    ("kernel", "expected"), [("auto", "cpu" if kernels.engine() else "torch"), ("torch", "torch"), ("loop", "loop")]
+)
 def test_what_was_chosen_is_what_runs(monkeypatch: pytest.MonkeyPatch, kernel: str, expected: str) -> None:
     ran = []
     for name, run in kernels.KERNELS.items():

@@ -312,28 +312,29 @@ def test_doctor_names_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert said.startswith("portable (forced by LATCHWORK_CPU)")
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "layernorm_lstm", "rnn", "peephole_lstm"])
-def test_bfloat16_keeps_its_state_in_float32(name: str) -> None:
+@pytest.mark.parametrize("name", ["lstm", "gru", "layernorm_lstm", "rnn", "peephole_lstm", "slstm"])
+def test_bfloat16_is_no_further_off_than_torch_is(name: str) -> None:
     torch.manual_seed(6)
     cell = CELLS[name](16, 64)
     inputs = torch.randn(5, 40, 16)
-    exact = kernels.run(cell, inputs, kernel="loop")[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs, state = kernels.run(cell, inputs, kernel="cpu")
-        assert outputs.dtype == torch.bfloat16
-        assert all(leaf.dtype == torch.float32 for leaf in state)
+
+    def results(kernel: str, narrow: bool) -> list[torch.Tensor]:
+        cell.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            outputs, state = kernels.run(cell, inputs, kernel=kernel)
+        if narrow and kernel == "cpu":
+            assert outputs.dtype == torch.bfloat16
+            assert all(leaf.dtype == torch.float32 for leaf in state)  # the state is never rounded
         (outputs.float().square().sum() / 100).backward()
-    assert float((outputs.detach().float() - exact.detach()).norm() / exact.detach().norm()) < 0.03
-    grads = {n: p.grad for n, p in cell.named_parameters()}
-    cell.zero_grad()
-    (kernels.run(cell, inputs, kernel="loop")[0].square().sum() / 100).backward()
-    for n, p in cell.named_parameters():
-        assert p.grad is not None
-        assert grads[n] is not None
-        error = (grads[n] - p.grad).norm() / p.grad.norm()
-        assert error < 0.05, n
-    narrow = CELLS[name](16, 64).bfloat16()
-    outputs, state = kernels.run(narrow, inputs.bfloat16(), kernel="cpu")
+        grads = [parameter.grad for parameter in cell.parameters()]
+        return [outputs.detach().float(), *(grad.clone() for grad in grads if grad is not None)]
+
+    exact, ours, theirs = results("loop", False), results("cpu", True), results("loop", True)
+    for index, (expected, one, other) in enumerate(zip(exact, ours, theirs, strict=True)):
+        error = (one - expected).norm() / expected.norm()
+        assert error < max(0.01, 1.1 * float((other - expected).norm() / expected.norm())), index
+    layer = CELLS[name](16, 64).bfloat16()
+    outputs, state = kernels.run(layer, inputs.bfloat16(), kernel="cpu")
     assert outputs.dtype == torch.bfloat16
     assert all(leaf.dtype == torch.bfloat16 for leaf in state)
 

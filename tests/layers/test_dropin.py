@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
-from latchwork import layers
+from latchwork import kernels, layers
 from latchwork.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -90,13 +90,14 @@ def same(a: nn.Module, b: nn.Module, x: Any, hx: Any = None) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("kernel", ["auto", "loop"])
+@pytest.mark.parametrize("kernel", ["auto", "loop", "torch"])
 @pytest.mark.parametrize(
     "options", SHAPES, ids=lambda o: "-".join(k if v is True else str(v) for k, v in o.items() if v)
 )
 def test_same_numbers(name: str, kernel: str, options: dict[str, Any]) -> None:
     a, b = pair(name, kernel=kernel, **options)
-    assert b.explain_kernel(inputs(b))[0].name == ("loop" if kernel == "loop" else "torch")
+    expected = {"auto": "cpu" if kernels.engine() else "torch"}.get(kernel, kernel)
+    assert b.explain_kernel(inputs(b))[0].name == expected
     same(a, b, inputs(a))
     same(a, b, inputs(a), start(a))
     # One sequence without a batch.

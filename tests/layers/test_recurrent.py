@@ -67,8 +67,11 @@ def test_the_state_is_a_value() -> None:
     assert isinstance(state, LSTMState)
 
 
-def test_explain_kernel_names_what_runs() -> None:
+def test_explain_kernel_names_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(2, 5, 2)
+    if kernels.engine():
+        assert Recurrent(LSTM(2, 4), zoneout=0.1).explain_kernel(x).name == "cpu"
+    monkeypatch.setattr(kernels.cpu, "engine", lambda: None)
     layer = Recurrent(LSTM(2, 4), zoneout=0.1)
     assert "Zoneout" in layer.explain_kernel(x).reason
     assert Recurrent(LSTM(2, 4), weight_drop=0.1).explain_kernel(x).name == "torch"

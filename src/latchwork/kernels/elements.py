@@ -199,7 +199,7 @@ class Elements:
             if size > LIMIT:
                 raise self.refuse(node, f"a tensor of {size} elements taken element by element")
             self._vectors[root] = self.base("vector", size, node=root)
-        return self._vectors[root].start + places.numpy().astype(np.int64)
+        return np.asarray(self._vectors[root].start + places.numpy().astype(np.int64))
 
     def vector_root(self, ids: Ids) -> tuple[fx.Node, int] | None:
         """The one tensor of parameters that all of these elements are of, and its first id; or None."""

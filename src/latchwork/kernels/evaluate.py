@@ -60,5 +60,5 @@ def _value(
 def _term(term: Term, x: Tensor, weight: Tensor) -> Tensor:
     size = (term.heads, term.rows, term.columns)
     matrix = weight.as_strided(size, (term.stride_head, term.stride_row, term.stride_column), term.offset)
-    product = torch.einsum("bhi,hji->bhj", x.reshape(-1, term.heads, term.columns), matrix)
-    return product.reshape(len(x), -1)
+    product = torch.einsum("bhi,hji->bhj", x.reshape(len(x), term.heads, term.columns), matrix)
+    return product.flatten(1)

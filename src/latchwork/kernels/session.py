@@ -69,7 +69,7 @@ class Session:
             raise KernelError("no session for this cell: sessions compute in float32, and it is float64")
         return program
 
-    def step(self, inputs: np.ndarray) -> np.ndarray:
+    def step(self, inputs: Any) -> np.ndarray:
         """One step: float32 [batch, input] -> [batch, output]. Raises :class:`DataError` for any other array."""
         for tensor, version, address in self._watched:
             if tensor._version != version or tensor.data_ptr() != address:

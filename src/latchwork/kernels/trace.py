@@ -157,8 +157,8 @@ def _traced(
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast("cpu", enabled=False))
         stack.enter_context(_quiet())
-        with mode:
-            tensors = samples(batch)
+        stack.enter_context(mode)
+        tensors = samples(batch)
         try:
             graph = make_fx(
                 functionalize(function, remove="mutations"),

@@ -1,5 +1,6 @@
 """Operations that only rearrange the elements of a row: views, and what puts rows together."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ import numpy as np
 from torch import fx
 
 from latchwork.kernels.calls import constant
-from latchwork.kernels.elements import SAME, Ids, Pairs, Plain, Row
+from latchwork.kernels.elements import SAME, Ids, Pairs, Plain, Row, Uniform
 from latchwork.kernels.interpret import Handler, Interpreter
 
 
@@ -97,12 +98,29 @@ def _slice(
 ) -> Row:
     row = it.row(x, node)
     if _is_batch(row, dim):
-        if it.e.shape(node) == it.e.shape(x):
-            return row
-        raise it.e.refuse(node, "which takes rows out of the batch")
+        return _batches(it, node, row, start, end, step)
     index = [slice(None)] * row.ids.ndim
     index[dim] = slice(start, end, step)
     return row.like(row.ids[tuple(index)])
+
+
+def _batches(it: Interpreter, node: fx.Node, row: Row, start: int | None, end: int | None, step: int = 1) -> Row:
+    """Whole batches out of several that lie one after the other."""
+    places = _whole_batches(it, node, row, start, end, step)
+    ids = np.moveaxis(row.ids, row.axis, 0).reshape(row.outer, row.inner, -1)[places]
+    others = [size for axis, size in enumerate(row.ids.shape) if axis != row.axis]
+    ids = np.moveaxis(ids.reshape(-1, *others), 0, row.axis)
+    return Row(ids, row.axis, places.stop - places.start, row.inner, row.cotangent)
+
+
+def _whole_batches(
+    it: Interpreter, node: fx.Node, row: Row, start: int | None, end: int | None, step: int = 1
+) -> slice:
+    unit = it.e.batch * row.inner
+    first, last, step = slice(start, end, step).indices(unit * row.outer)
+    if step != 1 or first % unit or last % unit or last <= first:
+        raise it.e.refuse(node, "which takes rows out of the batch")
+    return slice(first // unit, last // unit)
 
 
 def _select(it: Interpreter, node: fx.Node, x: Any, dim: int, index: int) -> Row:
@@ -115,14 +133,9 @@ def _select(it: Interpreter, node: fx.Node, x: Any, dim: int, index: int) -> Row
 
 
 def _split(it: Interpreter, node: fx.Node, x: Any, sizes: Any, dim: int = 0) -> list[Row]:
-    row = it.row(x, node)
-    if _is_batch(row, dim):
-        raise it.e.refuse(node, "which splits the batch")
-    if isinstance(sizes, int):
-        ends = list(range(sizes, row.ids.shape[dim], sizes))
-    else:
-        ends = list(np.cumsum(sizes)[:-1])
-    return [row.like(part) for part in np.split(row.ids, ends, axis=dim)]
+    total = it.e.shape(x)[dim]
+    ends = [*range(sizes, total, sizes), total] if isinstance(sizes, int) else np.cumsum(sizes).tolist()
+    return [_slice(it, node, x, dim, start, end) for start, end in itertools.pairwise([0, *ends])]
 
 
 def _unbind(it: Interpreter, node: fx.Node, x: Any, dim: int = 0) -> list[Row]:
@@ -148,10 +161,11 @@ def _stack(it: Interpreter, node: fx.Node, parts: Sequence[Any], dim: int = 0) -
 
 def _together(it: Interpreter, node: fx.Node, rows: Sequence[Row], dim: int) -> Row:
     first = rows[0]
-    if len({(row.axis, row.outer, row.inner) for row in rows}) != 1 or first.axis == dim:
-        raise it.e.refuse(node, "which puts batches together")
+    if len({(row.axis, row.inner, row.axis == dim or row.outer) for row in rows}) != 1:
+        raise it.e.refuse(node, "on two rows of the batch at once; a row must not depend on the others")
+    outer = sum(row.outer for row in rows) if first.axis == dim else first.outer
     ids = np.concatenate([row.ids for row in rows], axis=dim)
-    return Row(ids, first.axis, first.outer, first.inner, any(row.cotangent for row in rows))
+    return Row(ids, first.axis, outer, first.inner, any(row.cotangent for row in rows))
 
 
 def _with_axis(row: Row, dim: int) -> Row:
@@ -172,8 +186,10 @@ def _slice_scatter(
     ids = np.array(form.ids)
     index = [slice(None)] * ids.ndim
     if _is_batch(form, dim):
-        if it.e.shape(part) != it.e.shape(node):
-            raise it.e.refuse(node, "which takes rows out of the batch")
+        if isinstance(it.values[x], Uniform):  # how the batch lies in it is for the other to say
+            form = replace(form, outer=form.outer * form.inner // source.inner, inner=source.inner)
+        places = _whole_batches(it, node, form, start, end, step)
+        index[dim] = slice(places.start * form.inner, places.stop * form.inner)
     else:
         index[dim] = slice(start, end, step)
     ids[tuple(index)] = source.ids

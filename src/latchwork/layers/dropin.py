@@ -71,8 +71,18 @@ class _DropIn(nn.RNNBase):
         state, the backward direction begins at each row's own end. resets: True where the state before a step is the
         initial one (backwards: after it); it lies as the input does, without the features.
         """
-        if not self._extras(lengths, resets) and not self._on_engine():
-            return super().forward(input, self._start(input) if hx is None and self.learn_initial_state else hx)
+        if not self._extras(lengths, resets):
+            if not self._on_engine():
+                return super().forward(input, self._start(input) if hx is None and self.learn_initial_state else hx)
+            try:
+                return self._forward(input, hx, None, None)
+            except (DataError, StateError):
+                # What torch would refuse as well is refused in torch's words, as scripts expect that swap the import.
+                super().forward(input, hx)
+                raise
+        return self._forward(input, hx, lengths, resets)
+
+    def _forward(self, input: Any, hx: Any, lengths: Tensor | None, resets: Tensor | None) -> tuple[Any, Any]:
         if self.kernel == "torch" and resets is not None:
             raise KernelError('kernel "torch" can\'t run this: PyTorch has no resets inside a row; use kernel="auto"')
         if isinstance(input, Tensor) and input.dim() not in (2, 3):

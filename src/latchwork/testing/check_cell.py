@@ -266,8 +266,8 @@ def _with_gradients(s: _Subject, kernel: str, lengths: Tensor | None, reverse: b
     results = [outputs, *flatten(state).values()]
     weighted = [(result * torch.randn(result.shape, generator=generator)).sum() for result in results]
     wanted = [inputs, *leaves, *s.cell.parameters()]
-    gradients = torch.autograd.grad(torch.stack(weighted).sum(), wanted, allow_unused=True)
-    return outputs.detach(), detach(state), tuple(g if g is not None else torch.zeros(()) for g in gradients)
+    gradients = torch.autograd.grad(torch.stack(weighted).sum(), wanted, allow_unused=True, materialize_grads=True)
+    return outputs.detach(), detach(state), tuple(gradients)
 
 
 def _gradcheck(s: _Subject) -> None:
