@@ -10,6 +10,7 @@ template <int L>
 struct Types<float, L> {
     typedef float V __attribute__((vector_size(L * 4)));
     typedef int32_t I __attribute__((vector_size(L * 4)));
+    typedef uint32_t U __attribute__((vector_size(L * 4)));
     typedef float Loose __attribute__((vector_size(L * 4), aligned(4), may_alias));
 };
 template <int L>
@@ -25,6 +26,7 @@ template <class T>
 using Vec = typename Types<T, lanes<T>>::V;
 template <class T>
 using Int = typename Types<T, lanes<T>>::I;
+using Bits = typename Types<float, lanes<float>>::U;  // may wrap around, which in Int is undefined
 
 template <class T>
 inline Vec<T> load(const T* p) {
@@ -114,9 +116,10 @@ inline Vec<T> log_(Vec<T> x) {
         const Vec<T> tiny = all<T>(1.17549435e-38f);
         const Vec<T> scaled = x < tiny ? x * 8388608.0f : x;
         const Vec<T> offset = x < tiny ? all<T>(-23.0f) : all<T>(0.0f);
-        const Int<T> bits = cast<Int<T>>(scaled);
-        const Int<T> above = (bits - 0x3f3504f3) >> 23;  // the exponent that leaves a mantissa in [sqrt(1/2), sqrt(2))
-        const Vec<T> f = cast<Vec<T>>(bits - (above << 23)) - 1.0f;
+        const Bits bits = cast<Bits>(scaled);
+        // The exponent that leaves a mantissa in [sqrt(1/2), sqrt(2)).
+        const Int<T> above = cast<Int<T>>(bits - 0x3f3504f3u) >> 23;
+        const Vec<T> f = cast<Vec<T>>(bits - cast<Bits>(above << 23)) - 1.0f;
         const Vec<T> n = __builtin_convertvector(above, Vec<T>) + offset;
         Vec<T> q = all<T>(-0.0785954578f);
         q = q * f + 0.128816224f;
@@ -176,7 +179,7 @@ inline Vec<T> sigmoid_(Vec<T> x) {
     } else {
         // Within ±87 neither the power of two nor the quotient leaves the normal numbers.
         const Exponential part = exponential(between<T>(-x, -87.0f, 87.0f));
-        return inverse(cast<Vec<T>>(cast<Int<T>>(part.e) + (part.n << 23)) + 1.0f);
+        return inverse(part.e * power_of_two(part.n) + 1.0f);  // a NaN stays one, whatever n is
     }
 }
 
@@ -190,9 +193,9 @@ typedef uint16_t Halves __attribute__((vector_size(lanes<float> * 2)));
 typedef uint16_t LooseHalves __attribute__((vector_size(lanes<float> * 2), aligned(2), may_alias));
 
 inline void store_bfloat16(uint16_t* p, Vec<float> x) {
-    const Int<float> bits = cast<Int<float>>(x);
-    const Int<float> nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const Int<float> kept = x == x ? nearest : (bits >> 16) | 0x40;
+    const Bits bits = cast<Bits>(x);
+    const Bits nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const Bits kept = x == x ? nearest : (bits >> 16) | 0x40u;
     *reinterpret_cast<LooseHalves*>(p) = __builtin_convertvector(kept, Halves);
 }
 

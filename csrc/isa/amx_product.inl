@@ -1,5 +1,5 @@
 // Products in bfloat16 by tiles. Included before kernels.inl, which calls product_in_tiles(), after a struct `Tiles`
-// with the six instructions: isa/amx.cpp has the processor's, csrc/tests/amx_emulated.h the same ones written out.
+// with the five instructions: isa/amx.cpp has the processor's, csrc/tests/amx_emulated.h the same ones written out.
 //
 // A packed panel is already what a tile of weights is: a row for each pair of operand columns, 16 pairs of 2 x 2 bytes
 // in it, the next row `lanes` pairs further on. Sums stay in tiles over all runs of a panel. A row's sum depends on its

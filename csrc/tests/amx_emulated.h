@@ -1,4 +1,4 @@
-// The six tile instructions that isa/amx.cpp uses, written out after Intel's description of them (Software Developer's
+// The five tile instructions that isa/amx.cpp uses, written out after Intel's description of them (Software Developer's
 // Manual, volume 2: LDTILECFG, TILELOADD, TILESTORED, TILERELEASE, TDPBF16PS): what they compute, and what they refuse.
 #pragma once
 

@@ -89,7 +89,7 @@ class CellProgram:
 
 _programs: OrderedDict[Any, CellProgram | str] = OrderedDict()
 _lock = threading.Lock()
-_tracing = threading.Lock()
+_tracing = threading.RLock()  # a cell may run another in its projection
 
 
 def program_for(cell: Cell, *, dtype: torch.dtype, constants: tuple[int, ...] = ()) -> CellProgram:
