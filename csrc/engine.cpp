@@ -12,6 +12,10 @@
 #include <string>
 #include <type_traits>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "isa/common.h"
 #include "team.h"
 #include "threads.h"
@@ -409,6 +413,11 @@ class Walk {
                 weights.packed(),        weights.bfloat16()} {}
 
     void run() {
+        walk();
+        settle();
+    }
+
+    void walk() {
         const auto rows = static_cast<int32_t>(task_.rows.size());
         for (size_t i = 0; i < program_.constants.size(); ++i)
             for (int32_t r = 0; r < rows; ++r) fetch(program_.constants[i], r, call_.constants[i], whole(program_.constants[i]));
@@ -435,6 +444,14 @@ class Walk {
         Work<T> work = work_;
         work.temps = reinterpret_cast<T*>(own.data());
         for (team.wait(); !over_; team.wait()) share(team, work, member);
+        settle();
+    }
+
+    // Stores that went past the cache are ordered by nothing else.
+    static void settle() {
+#if defined(__x86_64__)
+        _mm_sfence();
+#endif
     }
 
   private:

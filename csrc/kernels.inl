@@ -213,6 +213,13 @@ class Runner {
             }
             T* y = static_cast<T*>(to.data) + at;
             int j = 0;
+#ifdef LATCHWORK_WIDE512
+            // Past the cache: what is stored here is read again when the batch is over, and not fetched to be overwritten.
+            if constexpr (sizeof(T) == 4) {
+                if (!a.splat && (reinterpret_cast<uintptr_t>(y) & 63) == 0)
+                    for (; j + L <= block_.columns; j += L) _mm512_stream_ps(y + j, cast<__m512>(load<T>(x + j)));
+            }
+#endif
             if (!a.splat)
                 for (; j + L <= block_.columns; j += L) store<T>(y + j, load<T>(x + j));
             for (; j < block_.columns; ++j) y[j] = x[a.splat ? 0 : j];
