@@ -1,4 +1,4 @@
-"""A cell of one's own: its equation, the contract it must pass, how fast it trains, and a network of it on real data."""
+"""A cell of one's own: its equation, the contract it must pass, its speed, and a network of it on real data."""
 
 import statistics
 import time

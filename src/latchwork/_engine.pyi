@@ -5,6 +5,7 @@ csrc/session.h say what each of them is.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 CHUNK: int
 """How many columns of a stage are worked off together."""

@@ -146,7 +146,8 @@ def _pass(call: operator.Pass, groups: operator.Groups, keep: bool) -> Sequence[
     if keep:
         sizes = [len(group) for group in groups]
         return operator.Recur.apply(call, sizes, *(tensor for group in groups for tensor in group))
-    return compute.forward(*groups, *places)
+    lists: Any = groups
+    return compute.forward(*lists, *places)
 
 
 def _narrow(inputs: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """The compiled engine: whether it is there, which instruction set it runs with, and programs in its form."""
 
 import ctypes
+import importlib
 import os
 from functools import cache, cached_property
 from types import ModuleType
@@ -25,7 +26,7 @@ VARIABLE = "LATCHWORK_CPU"
 def engine() -> ModuleType | None:
     """The extension module, or None where latchwork was installed without it."""
     try:
-        from latchwork import _engine
+        module = importlib.import_module("latchwork._engine")
     except ModuleNotFoundError as error:
         if error.name != "latchwork._engine":
             raise
@@ -34,8 +35,8 @@ def engine() -> ModuleType | None:
     # make each other many times slower. Elsewhere than with GNU OpenMP the engine has threads of its own.
     team = getattr(ctypes.CDLL(None), "GOMP_parallel", None) if os.name == "posix" else None
     if team is not None:
-        _engine.use_team(ctypes.cast(team, ctypes.c_void_p).value or 0)
-    return _engine
+        module.use_team(ctypes.cast(team, ctypes.c_void_p).value or 0)
+    return module
 
 
 def required() -> ModuleType:

@@ -229,7 +229,8 @@ def _double_backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     tensors = list(ctx.saved_tensors)
     count = sum(ctx.sizes)
     cotangents, *groups = grouped(tensors[:count], ctx.sizes)
-    call = Pass(*_optional(tensors[count:], ctx.present), *ctx.rest)
+    lengths, starts, resets = _optional(tensors[count:], ctx.present)
+    call = Pass(lengths, starts, resets, *ctx.rest)
     first, answer = second(call, groups, cotangents, grads)
     return (first[0], first[1:], [None] * ctx.saved, *answer, *[None] * 7)
 
@@ -246,9 +247,12 @@ class Recur(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Pass, sizes: list[int], *flat: Tensor) -> tuple[Tensor, ...]:
-        groups = grouped(list(flat), sizes)
-        places = (call.lengths, call.starts, call.resets)
-        results = compute.forward(*groups, *places, call.rows, call.steps, call.reverse, True, call.program)
+        projected, state, fresh, constants, tensors = grouped(list(flat), sizes)
+        results = compute.forward(
+            *(projected, state, fresh, constants, tensors),
+            *(call.lengths, call.starts, call.resets),
+            *(call.rows, call.steps, call.reverse, True, call.program),
+        )
         given = 1 + sizes[1]
         ctx.call, ctx.sizes, ctx.saved = call, sizes, len(results) - given
         ctx.save_for_backward(*results[given:], *flat)
@@ -272,10 +276,12 @@ class RecurBackward(torch.autograd.Function):
     def computed(
         call: Pass, sizes: list[int], grads: list[Tensor], saved: list[Tensor], flat: list[Tensor]
     ) -> list[Tensor]:
-        places = (call.lengths, call.starts, call.resets)
-        groups = grouped(flat, sizes)
+        projected, state, fresh, constants, tensors = grouped(flat, sizes)
         return compute.backward(
-            grads[0], grads[1:], saved, *groups, *places, call.rows, call.steps, call.reverse, call.program
+            *(grads[0], grads[1:], saved),
+            *(projected, state, fresh, constants, tensors),
+            *(call.lengths, call.starts, call.resets),
+            *(call.rows, call.steps, call.reverse, call.program),
         )
 
     @staticmethod
