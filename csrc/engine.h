@@ -5,14 +5,13 @@
 // other array.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "cpu.h"
 #include "kernels.h"
 #include "program.h"
+#include "weights.h"
 
 namespace latchwork {
 
@@ -41,75 +40,6 @@ struct Call {
 // T: float or double. Throws std::invalid_argument where the call does not fit the program.
 template <class T>
 void run(const Program& program, const Isa& isa, const Call& call);
-
-// Memory from a pool that outlives calls: a fresh mapping for each would cost a page fault every 4 KiB.
-class Memory {
-  public:
-    explicit Memory(size_t bytes);
-    ~Memory();
-    Memory(Memory&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }
-    Memory(const Memory&) = delete;
-    Memory& operator=(const Memory&) = delete;
-    Memory& operator=(Memory&&) = delete;
-    std::byte* data() const { return data_; }
-
-    // Every piece handed out from now on is filled with NaN first, so that what is read before it is written shows.
-    static void poison(bool on);
-
-  private:
-    std::byte* data_;
-    size_t bytes_;
-};
-
-// The weights of a program in the order in which an instruction set reads them.
-template <class T>
-class Weights {
-  public:
-    Weights(const Program& program, const Isa& isa, bool bfloat16);
-    // Reads the weights and vectors; may be called again when they changed.
-    void pack(const std::vector<const void*>& weights, const std::vector<const void*>& vectors, int threads);
-    const Packed* packed() const { return packed_.data(); }
-    const T* const* vectors() const { return vectors_.data(); }
-    const T* numbers() const { return numbers_.data(); }
-    bool bfloat16() const { return bfloat16_; }
-    // Whether a bfloat16 product reads this buffer.
-    const std::vector<char>& mirrored() const { return mirrored_; }
-
-  private:
-    void fill(size_t product, size_t panel, const std::vector<const void*>& weights);
-    template <class Element>
-    void arrange(const Run& run, const Panel& panel, int64_t columns, const Element& element);
-
-    const Program& program_;
-    const int width_;  // columns of a panel
-    const bool bfloat16_;
-    std::vector<std::vector<Panel>> panels_;
-    std::vector<std::vector<Run>> runs_;
-    std::vector<std::vector<int>> run_terms_;  // the term that each run is a part of
-    std::vector<Packed> packed_;
-    std::vector<const T*> vectors_;
-    std::vector<T> numbers_;
-    std::vector<char> mirrored_;
-    std::unique_ptr<Memory> store_;
-};
-
-// Buffers for some rows of a program.
-template <class T>
-class Scratch {
-  public:
-    Scratch(const Program& program, const Weights<T>& weights, int32_t rows);
-    // Bytes that a row takes, with its share of nothing else: for choosing how many rows a task takes.
-    static int64_t row_bytes(const Program& program);
-
-    std::vector<T*> buffers;
-    std::vector<int32_t> strides;
-    std::vector<uint16_t*> mirrors;
-    std::vector<T*> accumulators;
-    T* temps;
-
-  private:
-    Memory memory_;
-};
 
 // One step of a program for the first `rows` rows of a scratch, in blocks.
 template <class T>

@@ -140,7 +140,7 @@ def run(
 
 def _pass(call: operator.Pass, groups: operator.Groups, keep: bool) -> Sequence[Tensor]:
     """[output, *final states, …], as an operator where a graph is made, and without its cost where none is."""
-    places = (call.lengths, call.starts, call.resets, call.rows, call.steps, call.reverse, keep, call.program)
+    places: Any = (call.lengths, call.starts, call.resets, call.rows, call.steps, call.reverse, keep, call.program)
     if torch.compiler.is_compiling():
         return operator.recur(*groups, *places)
     if keep:
