@@ -6,7 +6,7 @@ structure. What torch computes once a pass stands beside them: tensors of parame
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,7 @@ class CellProgram:
 
 _programs: OrderedDict[Any, CellProgram | str] = OrderedDict()
 _lock = threading.Lock()
+_here = threading.local()
 _tracing = threading.RLock()  # a cell may run another in its projection
 
 
@@ -101,17 +102,46 @@ def program_for(cell: Cell, *, dtype: torch.dtype, constants: tuple[int, ...] = 
     key = (traced, constants, *structure(cell))
     found = _known(key)
     if found is None:
-        with _tracing:
-            found = _known(key)
-            if found is None:
-                found = _made(cell, traced, constants)
-                with _lock:
-                    _programs[key] = found
-                    while len(_programs) > KEPT:
-                        _programs.popitem(last=False)
+        found = _alone(lambda: _remembered(key, cell, traced, constants))
     if isinstance(found, str):
         raise KernelError(found)
     return found
+
+
+def _remembered(key: Any, cell: Cell, dtype: torch.dtype, constants: tuple[int, ...]) -> CellProgram | str:
+    with _tracing:
+        found = _known(key)
+        if found is None:
+            found = _made(cell, dtype, constants)
+            with _lock:
+                _programs[key] = found
+                while len(_programs) > KEPT:
+                    _programs.popitem(last=False)
+        return found
+
+
+def _alone(function: Callable[[], CellProgram | str]) -> CellProgram | str:
+    """The function's result, found in a thread of its own: what its caller is inside of (checkpointing, autocast, a
+    transform, a dispatch mode) belongs to the thread and must leave no trace in a program, nor in a refusal.
+    """
+    if getattr(_here, "tracing", False):
+        return function()
+    results: list[CellProgram | str] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        _here.tracing = True
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that asked)
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="latchwork tracing")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _known(key: Any) -> CellProgram | str | None:

@@ -113,6 +113,19 @@ def _in_graph(cell: Cell, kernel: str, named: cpu.Named | None) -> tuple[str, cp
     return ("torch" if kernel == "torch" else "loop"), None
 
 
+def _check(inputs: Tensor, lengths: Tensor | None, resets: Tensor | None) -> None:
+    """Raise :class:`DataError` where lengths or resets are not of this batch."""
+    batch, time = inputs.shape[:2]
+    if lengths is not None:
+        whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
+        if lengths.shape != (batch,) or not whole:
+            raise DataError(
+                f"lengths is {lengths.dtype} {tuple(lengths.shape)}, expected whole numbers of shape {(batch,)}"
+            )
+    if resets is not None and (resets.shape != (batch, time) or resets.dtype != torch.bool):
+        raise DataError(f"resets is {resets.dtype} {tuple(resets.shape)}, expected bool of shape {(batch, time)}")
+
+
 def run(
     cell: Cell,
     inputs: Float[Tensor, "batch time input"],
@@ -137,6 +150,7 @@ def run(
     if torch.compiler.is_compiling():
         name, plan = _in_graph(cell, kernel, named)
     else:
+        _check(inputs, lengths, resets)
         lengths = ragged(lengths, inputs.shape[1])
         (name, _), plan = _choose(cell, kernel, lengths, resets, constants)
     return KERNELS[name](

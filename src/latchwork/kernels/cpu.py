@@ -5,10 +5,12 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from latchwork.cells import Cell
-from latchwork.errors import KernelError
-from latchwork.kernels import compute, operator
+from latchwork.errors import DataError, KernelError, StateError
+from latchwork.kernels import compute, loop, operator
 from latchwork.kernels.cell_program import CellProgram, program_for, tensors_of
 from latchwork.kernels.compute import name_of, working_type
 from latchwork.kernels.native import MISSING, engine
@@ -19,8 +21,23 @@ TYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def takes(tensor: Tensor) -> bool:
-    """Whether the engine is there, and computes with tensors such as this one."""
-    return engine() is not None and tensor.device.type == "cpu" and tensor.dtype in TYPES
+    """Whether the engine is there, and computes with tensors such as this one, here and now."""
+    return engine() is not None and tensor.device.type == "cpu" and tensor.dtype in TYPES and _surroundings() is None
+
+
+def _surroundings() -> str | None:
+    """What stands around the call that the engine can't be part of: it takes numbers, and no stand-ins for them."""
+    if torch.compiler.is_compiling():
+        return None
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]
+        return "torch.func transforms take the step apart"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation takes the step apart"
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return "torch.jit.trace records torch's own operations"
+    if is_in_torch_dispatch_mode():
+        return "a dispatch mode (fake tensors, tracing) is active"
+    return None
 
 
 class Plan(NamedTuple):
@@ -41,6 +58,10 @@ def plan(cell: Cell, constants: tuple[Tensor, ...] = ()) -> Plan | str:
     """What the engine runs for this cell, or why it can't."""
     if engine() is None:
         return MISSING
+    if (around := _surroundings()) is not None:
+        return around
+    if any(constant.dim() != 2 for constant in constants):
+        return "its constants are not [batch, width]"
     first = next(cell.parameters(), None)
     dtype = working_type(first.dtype if first is not None else torch.get_default_dtype())
     try:
@@ -53,7 +74,7 @@ def plan(cell: Cell, constants: tuple[Tensor, ...] = ()) -> Plan | str:
             return f"the engine runs on a CPU, and {type(cell).__name__} is on {tensor.device.type}"
         if tensor.dtype not in TYPES:
             return f"the engine knows float32, float64 and bfloat16, not {tensor.dtype}"
-    return Plan(name_of(program, cell.input_size), tensors, program.project is not None)
+    return Plan(name_of(program, cell.input_size), tensors, program.project is not None and cell.tokenwise)
 
 
 Named = tuple[str, tuple[str, ...], bool] | str
@@ -103,10 +124,10 @@ def run(
     fresh = cell.initial_state(batch) if fresh is None else fresh
     state = fresh if state is None else state
     if not batch or not time:
-        return inputs.new_zeros(batch, time, cell.output_size), state
+        return loop.run(cell, inputs, state, fresh=fresh, constants=constants)
     starts = places = None
     if lengths is not None:
-        lengths = lengths.to(torch.int64).contiguous()
+        lengths = lengths.to(torch.int64, copy=True).contiguous()  # the backward pass reads them too
         active = mask_from_lengths(lengths, time)
         if torch.compiler.is_compiling() or not cell.tokenwise:  # a graph's shapes do not depend on lengths
             inputs = inputs.masked_fill(~active.unsqueeze(-1), 0.0)
@@ -121,21 +142,55 @@ def run(
     own = [leaf.flatten(1) for leaf in leaves.values()]
     anew = [leaf.flatten(1) for leaf in flatten(fresh).values()] if resets is not None else []
     given = [constant.flatten(1) for constant in constants]
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (inputs, *tensors, *own, *anew, *given))
-    if keep or not projects:
+    widths = planned.program if not torch.compiler.is_compiling() else None
+    if widths is not None:
+        for what, parts, expected in (
+            ("state", own, widths.state),
+            ("fresh", anew, widths.state if anew else ()),
+            ("constants", given, widths.constants),
+        ):
+            _check(what, parts, expected, batch)
+    grad = torch.is_grad_enabled()
+    plain = inputs.dtype in TYPES and all(t.dtype == inputs.dtype for t in tensors if t.is_floating_point())
+    if grad or not projects or not plain:
         parts = [part.flatten(0, -2) for part in cell.project(values)]
-        outer = next((part.dtype for part in parts if part.is_floating_point()), inputs.dtype)
+        outer = _outer([part.dtype for part in parts if part.is_floating_point()], tensors)
         projected = [part.to(outer) for part in parts]
     else:
         outer = torch.bfloat16 if _narrow(inputs) else inputs.dtype
         made = operator.project if torch.compiler.is_compiling() else compute.project
         projected = made(values.flatten(0, -2), tensors, outer, name)
+    keep = grad and any(t.requires_grad for t in (*projected, *tensors, *own, *anew, *given))
     call = operator.Pass(lengths, starts, resets, batch, time, reverse, name)
     outputs, *rest = _pass(call, [projected, own, anew, given, tensors], keep)
     if places is not None:
         outputs = outputs.new_zeros(batch * time, outputs.shape[-1]).index_copy(0, places, outputs)
-    final = {name: leaf.view(like.shape) for (name, like), leaf in zip(leaves.items(), rest, strict=False)}
+    final = {name: leaf.view(batch, *like.shape[1:]) for (name, like), leaf in zip(leaves.items(), rest, strict=False)}
     return outputs.view(batch, time, -1), unflatten(state, final)
+
+
+def _check(what: str, parts: list[Tensor], widths: tuple[int, ...], batch: int) -> None:
+    """Spread a single row over the batch, and refuse what is of no such shape: addresses are all that goes on."""
+    if len(parts) != len(widths):
+        raise StateError(f"{what} has {len(parts)} parts, expected {len(widths)}")
+    for index, (part, width) in enumerate(zip(parts, widths, strict=True)):
+        if len(part) == 1 != batch:
+            parts[index] = part = part.expand(batch, -1)
+        if part.shape != (batch, width):
+            raise StateError(
+                f"{what}[{index}] has shape {tuple(part.shape)}, expected {(batch, width)}: the batch comes first"
+            )
+
+
+def _outer(dtypes: list[torch.dtype], tensors: list[Tensor]) -> torch.dtype:
+    """The type of what goes in and out: that of the projected values, float32 where the engine has no such type."""
+    own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
+    outer = dtypes[0] if dtypes else own
+    if outer not in TYPES:
+        outer = torch.float32
+    if working_type(outer) != working_type(own):
+        raise DataError(f"inputs give {outer}, and the cell is {own}: expected the same type; convert one of them")
+    return outer
 
 
 def _pass(call: operator.Pass, groups: operator.Groups, keep: bool) -> Sequence[Tensor]:

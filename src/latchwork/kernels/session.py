@@ -4,23 +4,23 @@ It goes around autograd and torch's dispatcher, which cost more than a small cel
 """
 
 from collections.abc import Sequence
+from operator import is_not
 from typing import Any
 
 import numpy as np
 import torch
 
 from latchwork.cells import Cell
-from latchwork.errors import ConfigError, DataError, KernelError
+from latchwork.errors import ConfigError, DataError, KernelError, StateError
 from latchwork.kernels import cpu
 from latchwork.kernels.cell_program import CellProgram, tensors_of
 from latchwork.kernels.compute import name_of, native, plain
 from latchwork.kernels.native import instruction_set, required
-from latchwork.sequences import flatten, unflatten
+from latchwork.sequences import flatten, map_state, unflatten
 from latchwork.types import Tensor
 
-
 # Looked up once: a step of a small cell takes two or three microseconds.
-_empty, _FLOAT32 = np.empty, np.float32
+_empty, _FLOAT32, _held = np.empty, np.float32, dict.get
 
 
 class Session:
@@ -31,8 +31,9 @@ class Session:
 
     A row gives the same bits in a session of any size, and the same as :func:`latchwork.kernels.run` without gradients.
     The state is the session's own: :attr:`state` reads it and sets it, as the values that ``Recurrent.step`` takes.
-    The weights are packed when the session is made and again when a parameter was replaced or changed in place. What
-    torch does not count as a change (edits through ``.data``, tensors made in inference mode) needs :meth:`repack`.
+    The weights are packed when the session is made and again when a parameter or module was replaced or changed in
+    place. What shows in neither (edits through ``.data``, tensors made in inference mode, another option of a cell)
+    needs :meth:`repack`.
     One thread at a time may use a session; any number of sessions may run side by side.
 
     narrow: products in bfloat16, summed in float32; the state stays float32. Half the weights' memory, about three
@@ -45,19 +46,9 @@ class Session:
         if not cells:
             raise ConfigError("a session has no cells, expected at least one")
         self.cells, self.batch, self.narrow = tuple(cells), batch, narrow
-        self._programs = [self._program(cell) for cell in cells]
-        natives = [
-            native(name_of(program, cell.input_size)) for program, cell in zip(self._programs, cells, strict=True)
-        ]
-        self._layers = [(own.project, own.forward) for own in natives]
-        pairs = [(project.native, forward.native) for project, forward in self._layers]
-        try:
-            self._native = required().Session(pairs, instruction_set(), batch, narrow)
-        except ValueError as error:
-            raise ConfigError(f"these cells do not fit on top of each other: {error}") from None
         self._shape = (batch, cells[-1].output_size)
         self._expected = (batch, cells[0].input_size)
-        self._watched: list[Tensor] = []
+        self._programs: list[CellProgram] = []
         self.repack()
         self.state = tuple(cell.initial_state(batch) for cell in cells)
 
@@ -75,10 +66,11 @@ class Session:
 
     def step(self, inputs: Any) -> np.ndarray:
         """One step: float32 [batch, input] -> [batch, output]. Raises :class:`DataError` for any other array."""
-        watched = self._watched
-        if [tensor._version for tensor in watched] != self._versions or [
-            tensor.data_ptr() for tensor in watched
-        ] != self._addresses:
+        if (
+            any(map(is_not, map(_held, self._tables, self._names), self._objects))
+            or [tensor._version for tensor in self._watched] != self._versions
+            or [tensor.data_ptr() for tensor in self._watched] != self._addresses
+        ):
             self.repack()
         output = _empty(self._shape, _FLOAT32)
         try:
@@ -92,11 +84,15 @@ class Session:
         return output
 
     def repack(self) -> None:
-        """Read the weights anew."""
-        self._watched = []
-        for index, (cell, program) in enumerate(zip(self.cells, self._programs, strict=True)):
-            tensors = tensors_of(cell, program)
-            own = plain(tensors, torch.float32)
+        """Read the cells anew: their weights and, where an option changed, their programs. The state stays."""
+        programs = [self._program(cell) for cell in self.cells]
+        if not self._programs or any(map(is_not, programs, self._programs)):
+            before = self.state if self._programs else None
+            self._build(programs)
+            if before is not None:
+                self.state = before
+        for index, (cell, program) in enumerate(zip(self.cells, programs, strict=True)):
+            own = plain(tensors_of(cell, program), torch.float32)
             with torch.no_grad():
                 both = [plain(made(own), torch.float32) for made in (program.project_weights, program.weights)]
             arguments = []
@@ -104,39 +100,72 @@ class Session:
                 arguments.append([weight.data_ptr() for weight in weights])
                 arguments.append([weights[at].data_ptr() for at, _ in scheduled.layout.vectors])
             self._native.pack(index, *arguments)
-            self._watched += [tensor for tensor in tensors if not tensor.is_inference()]
+        self._watch()
+
+    def _build(self, programs: list[CellProgram]) -> None:
+        natives = [
+            native(name_of(program, cell.input_size)) for program, cell in zip(programs, self.cells, strict=True)
+        ]
+        self._programs, self._layers = programs, [(own.project, own.forward) for own in natives]
+        pairs = [(project.native, forward.native) for project, forward in self._layers]
+        try:
+            self._native = required().Session(pairs, instruction_set(), self.batch, self.narrow)
+        except ValueError as error:
+            raise ConfigError(f"these cells do not fit on top of each other: {error}") from None
+
+    def _watch(self) -> None:
+        """Remember what a change would show in: which tensors and modules are held, their versions and addresses."""
+        places = [
+            (table, name, held)
+            for cell in self.cells
+            for module in cell.modules()
+            for table in (module._parameters, module._buffers, module._modules)
+            for name, held in table.items()
+        ]
+        self._tables = [table for table, _, _ in places]
+        self._names = [name for _, name, _ in places]
+        self._objects = [held for _, _, held in places]
+        tensors = [held for held in self._objects if isinstance(held, torch.Tensor)]
+        self._watched = [tensor for tensor in tensors if not tensor.is_inference()]
         self._versions = [tensor._version for tensor in self._watched]
         self._addresses = [tensor.data_ptr() for tensor in self._watched]
+
+    def __getstate__(self) -> Any:
+        raise StateError(
+            "a session is live and can't be copied or written to a file; keep session.state, which is a value"
+        )
 
     @property
     def state(self) -> tuple[Any, ...]:
         """The state of every cell: a value, a copy of the session's own."""
         states = []
-        for index, cell in enumerate(self.cells):
-            like = cell.initial_state(self.batch)
+        for index, like in enumerate(self._likes()):
             leaves = {}
             for leaf, (name, tensor) in enumerate(flatten(like).items()):
-                values = torch.empty(tensor.shape, dtype=torch.float32)
-                self._native.read_state(index, leaf, values.data_ptr())
-                leaves[name] = values.to(tensor.dtype)
+                leaves[name] = torch.empty(tensor.shape, dtype=torch.float32)
+                self._native.read_state(index, leaf, leaves[name].data_ptr())
             states.append(unflatten(like, leaves))
         return tuple(states)
 
     @state.setter
-    def state(self, state: tuple[Any, ...]) -> None:
-        prepared = []
-        for index, (cell, own) in enumerate(zip(self.cells, state, strict=True)):
-            like = cell.initial_state(self.batch)
-            checked = unflatten(
-                like,
-                {
-                    name: leaf.to(t.dtype)
-                    for (name, leaf), t in zip(flatten(own).items(), flatten(like).values(), strict=True)
-                },
+    def state(self, state: Any) -> None:
+        likes = self._likes()
+        if not isinstance(state, tuple) or len(state) != len(likes) or hasattr(state, "_fields"):
+            raise StateError(
+                f"state is a {type(state).__name__}, expected a tuple of {len(likes)}: a state for each cell"
             )
-            for leaf, (name, tensor) in enumerate(flatten(checked).items()):
+        prepared = []
+        for index, (like, own) in enumerate(zip(likes, state, strict=True)):
+            if type(own) is not type(like):
+                raise StateError(f"state[{index}] is a {type(own).__name__}, expected {type(like).__name__}")
+            given = {name: leaf.detach().to(torch.float32) for name, leaf in flatten(own).items()}
+            for leaf, (name, tensor) in enumerate(flatten(unflatten(like, given)).items()):
                 if len(tensor) != self.batch:
                     raise DataError(f"state.{name} has {len(tensor)} rows, expected {self.batch}: the session's batch")
-                prepared.append((index, leaf, plain([tensor], torch.float32)[0]))
+                prepared.append((index, leaf, tensor.contiguous()))
         for index, leaf, values in prepared:
             self._native.write_state(index, leaf, values.data_ptr())
+
+    def _likes(self) -> list[Any]:
+        """A state of each cell, in the float32 that the session keeps it in."""
+        return [map_state(Tensor.float, cell.initial_state(self.batch)) for cell in self.cells]

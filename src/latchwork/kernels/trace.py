@@ -16,6 +16,7 @@ from torch import fx
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.func import functionalize, vjp
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
 from latchwork.cells import Cell
@@ -40,6 +41,18 @@ class Trace:
     outputs: Sequence[tuple[tuple[str, int], fx.Node]]
     batch: int
     dtype: torch.dtype
+
+
+class NoNumbers(TorchFunctionMode):
+    """Refuses to make a number of a tensor: a program would keep the number when the tensor has long changed."""
+
+    READERS = frozenset({"item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "__complex__"})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in self.READERS:
+            raise KernelError(f"the step reads a tensor as a number ({name.strip('_')}), which a program can't follow")
+        return func(*args, **(kwargs or {}))
 
 
 def trace_step(cell: Cell, form: Form) -> Trace:
@@ -75,7 +88,8 @@ def trace_step(cell: Cell, form: Form) -> Trace:
             state = map_state(lambda _: next(leaves), form.state_tree)
             projected = tuple(now["projected", k] for k in range(len(form.projected)))
             constants = tuple(now["constant", k] for k in range(len(form.constants)))
-            output, after = copy.step(projected, state, constants)
+            with NoNumbers():
+                output, after = copy.step(projected, state, constants)
             results = (output, *flatten(after).values())
             _check_results(cell, form, results, tensors[inner:])
             return results
