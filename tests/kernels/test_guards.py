@@ -150,7 +150,9 @@ def test_states_and_constants_of_other_shapes() -> None:
     ],
 )
 def test_lengths_and_resets_of_another_batch(options: dict[str, Any]) -> None:
-    with pytest.raises((DataError, TypeError), match="(?i)expected"):  # the shape checker of these tests may come first
+    with pytest.raises(
+        (DataError, TypeError), match=r"(?i)expected"
+    ):  # the shape checker of these tests may come first
         kernels.run(Scaled(), torch.randn(4, 6, 3), **options)
 
 

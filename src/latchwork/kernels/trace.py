@@ -48,10 +48,15 @@ class NoNumbers(TorchFunctionMode):
 
     READERS = frozenset({"item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "__complex__"})
 
+    def __init__(self, cell: str) -> None:
+        super().__init__()
+        self.cell = cell
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if name in self.READERS:
-            raise KernelError(f"the step reads a tensor as a number ({name.strip('_')}), which a program can't follow")
+            what = f"{self.cell}.step asks for the value of a tensor ({name.strip('_')})"
+            raise KernelError(f"{what}, which a program can't follow: use torch.where, and tensors throughout")
         return func(*args, **(kwargs or {}))
 
 
@@ -88,7 +93,7 @@ def trace_step(cell: Cell, form: Form) -> Trace:
             state = map_state(lambda _: next(leaves), form.state_tree)
             projected = tuple(now["projected", k] for k in range(len(form.projected)))
             constants = tuple(now["constant", k] for k in range(len(form.constants)))
-            with NoNumbers():
+            with NoNumbers(type(cell).__name__):
                 output, after = copy.step(projected, state, constants)
             results = (output, *flatten(after).values())
             _check_results(cell, form, results, tensors[inner:])
