@@ -74,7 +74,7 @@ def test_changed_weights() -> None:
     assert np.array_equal(*both())
     cell.load_state_dict({name: value * 3 for name, value in cell.state_dict().items()})
     assert np.array_equal(*both())
-    cell.input.weight.data = torch.randn(32, 3)
+    cell.input.weight = torch.nn.Parameter(torch.randn(32, 3))
     assert np.array_equal(*both())
     cell.input.weight.data.mul_(0.5)
     session.repack()
