@@ -42,7 +42,7 @@ def plain(tensors: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
 
 def empty(rows: int, width: int, dtype: torch.dtype) -> Tensor:
     """[rows, width], not filled. A large one comes from the engine's pool: from malloc it would be mapped page by page
-    each time, which cost a tenth of a training step.
+    each time.
     """
     size = rows * width * dtype.itemsize
     if size < POOLED:

@@ -3,7 +3,7 @@
     output, states = recur(projected, state, fresh, constants, tensors, …)
 
 Under ``torch.compile`` the pass is one operator over lists of tensors, so that a graph stays whole. Eagerly it is an
-``autograd.Function``: the operator's Python wrapper takes apart and checks every list, which cost 0.4 ms a pass, more
+``autograd.Function``: the operator's Python wrapper takes apart and checks every list, which cost 0.3 ms a pass, more
 than a small batch itself (docs/log.md). Both call :mod:`latchwork.kernels.compute`. The gradient of a gradient is taken
 by the reference: the same program evaluated in torch, step by step.
 """
