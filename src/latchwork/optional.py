@@ -7,7 +7,11 @@ from latchwork.errors import MissingExtra
 
 EXTRAS = {
     "statsmodels": ("forecast", "the ETS and STL baselines"),
-    "sklearn": ("forecast", "the ridge baseline"),
+    "sklearn": ("classify", "metrics and classic baselines"),
+    "tokenizers": ("text", "texts"),
+    "PIL": ("image", "images"),
+    "optuna": ("tune", "searches for options"),
+    "h5py": ("export", "Keras weights"),
     "pandas": ("dev", "pandas frames"),
     "pyarrow": ("dev", "pyarrow tables"),
 }

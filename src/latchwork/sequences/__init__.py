@@ -1,6 +1,7 @@
 """What every stage shares: batches, series, forecast windows, states as values."""
 
 from latchwork.sequences.batch import Batch, mask_from_lengths
+from latchwork.sequences.examples import PAD, PARTS, Encoded, Features, Inputs, Labelled, Part, collate
 from latchwork.sequences.sampler import Chunk, ChunkSampler, EpochSampler
 from latchwork.sequences.series import Column, Kind, Role, Series
 from latchwork.sequences.split import TimeSplit, split_by_time
@@ -8,17 +9,25 @@ from latchwork.sequences.state import concatenate, detach, flatten, map_state, s
 from latchwork.sequences.windows import Forecasts, Windows
 
 __all__ = [
+    "PAD",
+    "PARTS",
     "Batch",
     "Chunk",
     "ChunkSampler",
     "Column",
+    "Encoded",
     "EpochSampler",
+    "Features",
     "Forecasts",
+    "Inputs",
     "Kind",
+    "Labelled",
+    "Part",
     "Role",
     "Series",
     "TimeSplit",
     "Windows",
+    "collate",
     "concatenate",
     "detach",
     "flatten",
