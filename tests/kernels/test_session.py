@@ -1,5 +1,9 @@
 """A session's step is the layer's step, bit for bit the engine's run; it notices changed weights, and refuses."""
 
+import gc
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -129,11 +133,37 @@ def test_what_can_not_be_stepped() -> None:
         Network(cell="gru", hidden_size=3, layers=2, residual=True).build(3).session()
 
 
-def test_an_array_with_gaps_is_taken() -> None:
-    x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
-    whole = Session([GRU(3, 8)], batch=2)
-    parts = Session(whole.cells, batch=2)
-    assert np.array_equal(whole.step(x[:, 2]), parts.step(x[:, 2].copy()))
+def _read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.setflags(write=False)
+    return x
+
+
+def _unaligned(x: np.ndarray) -> np.ndarray:
+    there = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
+    there[:] = x
+    return there
+
+
+ARRAYS = {
+    "read only": _read_only,
+    "unaligned": _unaligned,
+    "columns first": np.asfortranarray,
+    "gaps": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+    "subclass": lambda x: x.view(np.recarray),
+    "memoryview": memoryview,
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_however_the_array_lies_it_is_taken(kind: str) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    one = Session([GRU(3, 8)], batch=2)
+    other = Session(one.cells, batch=2)
+    given: Any = ARRAYS[kind](x)
+    assert np.array_equal(one.step(x), other.step(given))
+    assert np.array_equal(given, x)
 
 
 def test_the_array_that_comes_back_is_the_callers() -> None:
@@ -142,3 +172,23 @@ def test_the_array_that_comes_back_is_the_callers() -> None:
     kept = first.copy()
     session.step(np.ones((1, 3), np.float32))
     assert np.array_equal(first, kept)
+
+
+def test_a_layer_that_holds_its_session_is_collected() -> None:
+    cell = LSTM(3, 8)
+    session = cell.recurrent.__dict__["session"] = Session([cell])
+    gone = weakref.ref(cell.recurrent)
+    assert gc.is_tracked(session._native)
+    del cell, session
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_weight_taken_away_is_noticed() -> None:
+    cell = LSTM(3, 8)
+    session = Session([cell])
+    x = np.ones((1, 3), np.float32)
+    session.step(x)
+    del cell.recurrent.weight
+    with pytest.raises(KernelError, match="no attribute 'weight'"):
+        session.step(x)

@@ -7,7 +7,8 @@ structure. What torch computes once a pass stands beside them: tensors of parame
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from latchwork.cells import Cell
 from latchwork.errors import KernelError
 from latchwork.kernels.elements import Elements, Ids, Row
 from latchwork.kernels.lift import Form, form, tensors_by_name
+from latchwork.kernels.linear import Linear, linear
 from latchwork.kernels.lower import affine, lower, tidy
 from latchwork.kernels.operations import interpret
 from latchwork.kernels.program import Program
@@ -40,8 +42,9 @@ class CellProgram:
     arrays of widths ``saved``. backward: from saved, projected, constant, grad_output and grad_state to
     grad_projected, grad_state, grad_constant, and arrays of widths ``cuts`` and ``sums`` for the weights' gradients.
     project: cell.project on rows of inputs, which are projected[0], written as output[k]; None where it can't be
-    expressed, with the reason. affine: the state after a step is affine in the state before it. row_inputs: the arrays,
-    (kind, index), that ``gradients`` wants with a row for each token.
+    expressed, with the reason. linear: what ``project`` is where it is one
+    product. affine: the state after a step is affine in the state before it. row_inputs: the arrays, (kind, index),
+    that ``gradients`` wants with a row for each token.
     """
 
     name: str
@@ -58,11 +61,18 @@ class CellProgram:
     sums: tuple[int, ...]
     project: Program | None
     project_refusal: str | None
+    linear: Linear | None
     affine: bool
     row_inputs: tuple[tuple[str, int], ...]
     _prologue: Prologue = field(repr=False)
     _epilogue: Epilogue = field(repr=False)
     _project_prologue: Prologue | None = field(repr=False)
+
+    @cached_property
+    def rereads(self) -> bool:
+        """Whether the backward pass wants what was projected once more."""
+        loads = (op.source for op in self.backward.ops if op.source is not None)
+        return any(source.kind == "projected" for source in loads) or any(k == "projected" for k, _ in self.row_inputs)
 
     def weights(self, tensors: Sequence[Tensor], *, differentiable: bool = False) -> list[Tensor]:
         """The contiguous tensors that ``Term.weight`` and ``Source("vector", …)`` count."""
@@ -182,10 +192,14 @@ def _make(cell: Cell, form: Form) -> CellProgram:
         if kind in ("projected", "grad_output"):
             known[kind, index] = _flat(elements, node)
     gradients = Gradients(elements, known)
+    project, project_prologue, refusal = _project(cell, form)
+    single = None if project_prologue is None else linear(project, project_prologue.plain)
+    if single is not None and single.bias is not None:
+        _, total = gradients.keep("sum", targets["grad_projected", 0])
+        single = replace(single, total=total)
     targets |= gradients.kept
     joint = lower(elements, targets)
     halves = split(joint, gradients.widths("saved"))
-    project, project_prologue, refusal = _project(cell, form)
     return CellProgram(
         name=name,
         parameters=form.names,
@@ -201,6 +215,7 @@ def _make(cell: Cell, form: Form) -> CellProgram:
         sums=gradients.widths("sum"),
         project=project,
         project_refusal=refusal,
+        linear=single,
         affine=affine(halves.forward),
         row_inputs=tuple(gradients.row_inputs),
         _prologue=Prologue(elements, joint.weights),

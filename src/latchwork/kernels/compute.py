@@ -135,6 +135,35 @@ def backward(
     program: str,
 ) -> list[Tensor]:
     """The gradients of projected, state, fresh, constants and tensors, in this order."""
+    found, _ = gradients(
+        *(grad_output, grad_state, saved, projected, state, fresh, constants, tensors),
+        *(lengths, starts, resets, rows, steps, reverse, program),
+    )
+    first = len(found) - len(tensors)  # every other gradient is there
+    return [torch.zeros_like(tensors[at - first]) if grad is None else grad for at, grad in enumerate(found)]
+
+
+def gradients(
+    grad_output: Tensor,
+    grad_state: list[Tensor],
+    saved: list[Tensor],
+    projected: list[Tensor],
+    state: list[Tensor],
+    fresh: list[Tensor],
+    constants: list[Tensor],
+    tensors: list[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    resets: Tensor | None,
+    rows: int,
+    steps: int,
+    reverse: bool,
+    program: str,
+) -> tuple[list[Tensor | None], list[Tensor]]:
+    """What :func:`backward` gives, None for a tensor that the step does not use, and the sums that the program makes.
+
+    Of ``projected`` only type and shape are looked at where the program does not read it again.
+    """
     own = native(program).program
     scheduled = native(program).backward
     outer = projected[0].dtype
@@ -144,7 +173,9 @@ def backward(
     grad_projected = _rows(tokens, own.projected, outer, padded)
     cuts = _rows(tokens, own.cuts, outer, padded)
     fresh_gradients = [torch.zeros(rows, width, dtype=dtype) for width in own.state] if resets is not None else []
-    read = [tensor.detach().contiguous() for tensor in (*projected, *saved, grad_output.to(outer))]
+    # What is not read needs an address all the same.
+    again = projected if own.rereads else grad_projected
+    read = [tensor.detach().contiguous() for tensor in (*again, *saved, grad_output.to(outer))]
     values = plain(tensors, dtype)
     grad_states, row_sums, sums = scheduled.run(
         externals=[*read, *grad_projected, *cuts],
@@ -169,16 +200,17 @@ def backward(
     grad_constants = [torch.zeros_like(constant) for constant in constants]
     for (index, offset, width), total in zip(scheduled.layout.row_sums, row_sums, strict=True):
         grad_constants[index][:, offset : offset + width] += total
-    return [
+    found: list[Tensor | None] = [
         *grad_projected,
         *(grad.to(leaf.dtype) for grad, leaf in zip(grad_states, state, strict=True)),
         *(grad.to(leaf.dtype) for grad, leaf in zip(fresh_gradients, fresh, strict=True)),
         *grad_constants,
         *(
-            torch.zeros_like(tensor) if grad is None else _own(grad.to(tensor.dtype), arrays)
+            None if grad is None else _own(grad.to(tensor.dtype), arrays)
             for grad, tensor in zip(grads, tensors, strict=True)
         ),
     ]
+    return found, sums
 
 
 def _rows(tokens: int, widths: tuple[int, ...], dtype: torch.dtype, padded: bool) -> list[Tensor]:

@@ -152,7 +152,10 @@ def run(
             _check(what, parts, expected, batch)
     grad = torch.is_grad_enabled()
     plain = inputs.dtype in TYPES and all(t.dtype == inputs.dtype for t in tensors if t.is_floating_point())
-    if grad or not projects or not plain:
+    linear = None if torch.compiler.is_compiling() or not (grad and projects and plain) else planned.program.linear
+    if linear is not None:
+        projected, outer = [values.flatten(0, -2)], torch.bfloat16 if _narrow(inputs) else inputs.dtype
+    elif grad or not projects or not plain:
         parts = [part.flatten(0, -2) for part in cell.project(values)]
         outer = _outer([part.dtype for part in parts if part.is_floating_point()], tensors)
         projected = [part.to(outer) for part in parts]
@@ -161,7 +164,9 @@ def run(
         made = operator.project if torch.compiler.is_compiling() else compute.project
         projected = made(values.flatten(0, -2), tensors, outer, name)
     keep = grad and any(t.requires_grad for t in (*projected, *tensors, *own, *anew, *given))
-    call = operator.Pass(lengths, starts, resets, batch, time, reverse, name)
+    if linear is not None and not keep:
+        projected, linear = compute.project(projected[0], tensors, outer, name), None
+    call = operator.Pass(lengths, starts, resets, batch, time, reverse, name, linear, outer)
     outputs, *rest = _pass(call, [projected, own, anew, given, tensors], keep)
     if places is not None:
         outputs = outputs.new_zeros(batch * time, outputs.shape[-1]).index_copy(0, places, outputs)

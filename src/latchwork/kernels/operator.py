@@ -18,6 +18,7 @@ from latchwork.kernels import compute, loop
 from latchwork.kernels.cell_program import CellProgram
 from latchwork.kernels.compute import native
 from latchwork.kernels.evaluate import evaluate
+from latchwork.kernels.linear import Linear
 from latchwork.types import Tensor
 
 project = torch.library.custom_op("latchwork::project", compute.project, mutates_args=())
@@ -77,7 +78,11 @@ def _(
 
 @dataclass(frozen=True)
 class Pass:
-    """What a pass takes beside the five lists: where rows lie and begin anew, how many, which way, what program."""
+    """What a pass takes beside the five lists: where rows lie and begin anew, how many, which way, what program.
+
+    linear: the first list holds the inputs, which the pass projects itself; None: it holds what was projected. outer:
+    the type that they are projected in.
+    """
 
     lengths: Tensor | None
     starts: Tensor | None
@@ -86,19 +91,21 @@ class Pass:
     steps: int
     reverse: bool
     program: str
+    linear: Linear | None = None
+    outer: torch.dtype = torch.float32
 
 
 Groups = list[list[Tensor]]
-"""projected, state, fresh, constants, tensors."""
+"""projected (or the inputs), state, fresh, constants, tensors."""
 
 
-def grouped(flat: list[Tensor], sizes: list[int]) -> Groups:
+def grouped(flat: list[Any], sizes: list[int]) -> list[list[Any]]:
     """Consecutive pieces of a list."""
     rest = iter(flat)
     return [[next(rest) for _ in range(size)] for size in sizes]
 
 
-def _answered(flat: list[Tensor], sizes: list[int], resets: Tensor | None) -> list[list[Tensor | None]]:
+def _answered(flat: list[Tensor | None], sizes: list[int], resets: Tensor | None) -> list[list[Tensor | None]]:
     """The gradients of the five lists. Without resets nothing came from the fresh states, and they have none."""
     there = [size if at != 2 or resets is not None else 0 for at, size in enumerate(sizes)]
     parts = grouped(flat, there)
@@ -125,6 +132,8 @@ class _ProgramCell(Cell):
 def reference(groups: Groups, call: Pass) -> list[Tensor]:
     """What ``recur`` computes without ``keep``, in plain torch: differentiable any number of times."""
     projected, state, fresh, constants, tensors = groups
+    if call.linear is not None:
+        projected = [call.linear.reference(projected[0], tensors, call.outer)]
     tokens = projected[0].shape[0]
     begin = torch.arange(call.rows) * call.steps if call.starts is None else call.starts
     index = (begin.unsqueeze(1) + torch.arange(call.steps)).clamp(max=max(tokens - 1, 0))
@@ -248,51 +257,82 @@ class Recur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Pass, sizes: list[int], *flat: Tensor) -> tuple[Tensor, ...]:
         projected, state, fresh, constants, tensors = grouped(list(flat), sizes)
+        own = native(call.program).program
+        if call.linear is not None:
+            inputs = projected[0]
+            out = compute.empty(len(inputs), own.projected[0], call.outer)
+            projected = [call.linear.into(out, inputs, tensors)]
         results = compute.forward(
             *(projected, state, fresh, constants, tensors),
             *(call.lengths, call.starts, call.resets),
             *(call.rows, call.steps, call.reverse, True, call.program),
         )
         given = 1 + sizes[1]
-        ctx.call, ctx.sizes, ctx.saved = call, sizes, len(results) - given
-        ctx.save_for_backward(*results[given:], *flat)
+        kept = [*results[given:], *(projected if call.linear is not None and own.rereads else ())]
+        ctx.call, ctx.sizes, ctx.saved = call, sizes, len(kept)
+        ctx.save_for_backward(*kept, *flat)
         return tuple(results[:given])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        saved, flat = ctx.saved_tensors[: ctx.saved], ctx.saved_tensors[ctx.saved :]
+        kept, flat = ctx.saved_tensors[: ctx.saved], ctx.saved_tensors[ctx.saved :]
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
-            found = list(RecurBackward.apply(ctx.call, ctx.sizes, ctx.saved, *grads, *saved, *flat))
+            found = list(RecurBackward.apply(ctx.call, ctx.sizes, ctx.saved, *grads, *kept, *flat))
         else:
-            found = RecurBackward.computed(ctx.call, ctx.sizes, list(grads), list(saved), list(flat))
+            wanted = ctx.needs_input_grad[2]
+            found = RecurBackward.computed(ctx.call, ctx.sizes, list(grads), list(kept), list(flat), wanted)
         answer = _answered(found, ctx.sizes, ctx.call.resets)
         return (None, None, *(grad for group in answer for grad in group))
 
 
 class RecurBackward(torch.autograd.Function):
-    """(call, sizes, saved, *cotangents, *saved arrays, *the five lists) -> the gradients of the lists."""
+    """(call, sizes, kept, *cotangents, *kept arrays, *the five lists) -> the gradients of the lists."""
 
     @staticmethod
     def computed(
-        call: Pass, sizes: list[int], grads: list[Tensor], saved: list[Tensor], flat: list[Tensor]
-    ) -> list[Tensor]:
+        call: Pass,
+        sizes: list[int],
+        grads: list[Tensor],
+        kept: list[Tensor],
+        flat: list[Tensor],
+        wanted: bool = True,
+    ) -> list[Tensor | None]:
+        """``wanted``: whether the inputs' gradient is; that of a projected value always comes."""
         projected, state, fresh, constants, tensors = grouped(flat, sizes)
-        return compute.backward(
-            *(grads[0], grads[1:], saved),
+        linear, inputs = call.linear, projected[0]
+        if linear is not None:
+            own = native(call.program).program
+            shape = len(inputs), own.projected[0]
+            projected = [kept.pop() if own.rereads else inputs.new_empty((), dtype=call.outer).expand(shape)]
+        found, sums = compute.gradients(
+            *(grads[0], grads[1:], kept),
             *(projected, state, fresh, constants, tensors),
             *(call.lengths, call.starts, call.resets),
             *(call.rows, call.steps, call.reverse, call.program),
         )
+        if linear is None:
+            return found
+        cotangent = found[0]
+        assert cotangent is not None
+        first, own_gradients = linear.gradients(cotangent, inputs, tensors, sums, wanted)
+        last = len(found) - len(tensors)
+        for place, grad in own_gradients.items():
+            other = found[last + place]
+            found[last + place] = grad if other is None else other + grad
+        return [first, *found[1:]]
 
     @staticmethod
-    def forward(ctx: Any, call: Pass, sizes: list[int], saved: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        cotangents, kept, flat = grouped(list(tensors), [1 + sizes[1], saved, sum(sizes)])
-        ctx.call, ctx.sizes, ctx.saved = call, sizes, saved
+    def forward(ctx: Any, call: Pass, sizes: list[int], kept: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        cotangents, arrays, flat = grouped(list(tensors), [1 + sizes[1], kept, sum(sizes)])
+        ctx.call, ctx.sizes, ctx.kept = call, sizes, kept
         ctx.save_for_backward(*cotangents, *flat)
-        return tuple(RecurBackward.computed(call, sizes, cotangents, kept, flat))
+        found = RecurBackward.computed(call, sizes, cotangents, arrays, flat)
+        first = len(found) - sizes[-1]
+        leaves = flat[len(flat) - sizes[-1] :]
+        return tuple(torch.zeros_like(leaves[at - first]) if one is None else one for at, one in enumerate(found))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         cotangents, *groups = grouped(list(ctx.saved_tensors), [1 + ctx.sizes[1], *ctx.sizes])
         first, answer = second(ctx.call, groups, cotangents, list(grads))
-        return (None, None, None, *first, *[None] * ctx.saved, *(grad for group in answer for grad in group))
+        return (None, None, None, *first, *[None] * ctx.kept, *(grad for group in answer for grad in group))

@@ -4,7 +4,7 @@ It goes around autograd and torch's dispatcher, which cost more than a small cel
 """
 
 from collections.abc import Sequence
-from operator import attrgetter, is_not
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,6 @@ from latchwork.kernels.compute import name_of, native, plain
 from latchwork.kernels.native import instruction_set, required
 from latchwork.sequences import flatten, map_state, unflatten
 from latchwork.types import Tensor
-
-# Looked up once: a step of a small cell takes two or three microseconds.
-_empty, _FLOAT32, _held, _version = np.empty, np.float32, dict.get, attrgetter("_version")
 
 
 class Session:
@@ -46,7 +43,6 @@ class Session:
         if not cells:
             raise ConfigError("a session has no cells, expected at least one")
         self.cells, self.batch, self.narrow = tuple(cells), batch, narrow
-        self._shape = (batch, cells[-1].output_size)
         self._expected = (batch, cells[0].input_size)
         self._programs: list[CellProgram] = []
         self.repack()
@@ -66,17 +62,17 @@ class Session:
 
     def step(self, inputs: Any) -> np.ndarray:
         """One step: float32 [batch, input] -> [batch, output]. Raises :class:`DataError` for any other array."""
-        if any(map(is_not, map(_held, self._tables, self._names), self._objects)) or self._versions != list(
-            map(_version, self._watched)
-        ):
+        output = self._native.step(inputs)
+        return self._again(inputs) if output is None else output
+
+    def _again(self, inputs: Any) -> np.ndarray:
+        """Off the fast path: the weights changed, or the array has gaps, or it is no input."""
+        if self._native.changed():
             self.repack()
-        output = _empty(self._shape, _FLOAT32)
-        try:
-            taken = self._native.step(inputs, output)
-        except (TypeError, BufferError, ValueError):  # no array, or one with gaps
-            taken = isinstance(inputs, np.ndarray) and inputs.dtype == np.float32 and inputs.shape == self._expected
-            taken = taken and self._native.step(np.ascontiguousarray(inputs), output)
-        if not taken:
+        output = self._native.advance(inputs)
+        if output is None and isinstance(inputs, np.ndarray) and inputs.dtype == np.float32:
+            output = self._native.advance(np.array(inputs, order="C"))
+        if output is None:
             got = f"{inputs.dtype} {inputs.shape}" if isinstance(inputs, np.ndarray) else f"a {type(inputs).__name__}"
             raise DataError(f"inputs is {got}, expected a float32 array [batch, input] of shape {self._expected}")
         return output
@@ -120,12 +116,8 @@ class Session:
             for table in (module._parameters, module._buffers, module._modules)
             for name, held in table.items()
         ]
-        self._tables = [table for table, _, _ in places]
-        self._names = [name for _, name, _ in places]
-        self._objects = [held for _, _, held in places]
-        tensors = [held for held in self._objects if isinstance(held, torch.Tensor)]
-        self._watched = [tensor for tensor in tensors if not tensor.is_inference()]
-        self._versions = list(map(_version, self._watched))
+        tensors = [held for _, _, held in places if isinstance(held, torch.Tensor) and not held.is_inference()]
+        self._native.watch(places, tensors)
 
     def __getstate__(self) -> Any:
         raise StateError(

@@ -26,6 +26,11 @@ class Prologue:
         recorder = Recorder(elements)
         self.calls, self.results = recorder.finished([recorder.plain(node) for node in nodes])
 
+    @property
+    def plain(self) -> tuple[int | None, ...]:
+        """Which of the cell's tensors each result is, as it stands; None for one that is made of them."""
+        return tuple(key[1] if isinstance(key, tuple) and key[0] == "parameter" else None for key in self.results)
+
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         if not self.calls:  # most cells take their parameters as they are
             return [tensors[index].contiguous() for _, index in self.results]
@@ -100,9 +105,12 @@ class Gradients:
 
     def summed(self, node: fx.Node, row: Row) -> Ref:
         """The sum over the batch, added up by the engine; over other axes too, by torch."""
-        ids, places = np.unique(row.ids, return_inverse=True)
-        whole = Ref(self.keep("sum", ids))
-        if not np.array_equal(places.reshape(-1), np.arange(len(ids))):
+        flat = row.ids.reshape(-1)
+        ids, places = np.unique(flat, return_inverse=True)
+        if len(ids) == len(flat):
+            whole = Ref(self.keep("sum", flat))
+        else:
+            whole = Ref(self.keep("sum", ids))
             index = torch.from_numpy(places.reshape(-1).astype(np.int64))
             whole = self.recorder.call((node, "pick"), _pick, whole, index)
         dims, keepdim = _summed_over(node, row.ids.ndim)
