@@ -1,4 +1,4 @@
-// latchwork._engine: the engine for Python. The only file that knows Python's headers. Arrays come as addresses, kept
+// latchwork._engine: the engine for Python, whose headers are known in bindings* alone. Arrays come as addresses, kept
 // alive by kernels/cpu.py and kernels/session.py, which also check shapes and types; nothing here is for users.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "bindings.h"
 #include "cpu.h"
 #include "engine.h"
 #include "program.h"
-#include "session.h"
 #include "threads.h"
 
 #ifndef LATCHWORK_VERSION
@@ -26,17 +26,6 @@ namespace nb = nanobind;
 
 namespace latchwork {
 namespace {
-
-using Address = uintptr_t;
-using Addresses = std::vector<Address>;
-
-template <class P = const void*>
-std::vector<P> pointers(const Addresses& addresses) {
-    std::vector<P> list;
-    list.reserve(addresses.size());
-    for (const Address address : addresses) list.push_back(reinterpret_cast<P>(address));
-    return list;
-}
 
 // A large array from malloc is mapped anew each time, and every page of it is a fault: from the pool it is not.
 nb::ndarray<uint8_t, nb::ndim<1>, nb::device::cpu> array(size_t bytes) {
@@ -99,59 +88,6 @@ void call(const Program& program, const std::string& isa, bool twofold, int64_t 
         run<float>(program, set, made);
 }
 
-// A float32 array of the caller by Python's buffer protocol, which numpy, array and memoryview all speak.
-class Buffer {
-  public:
-    Buffer(PyObject* object, bool writable) {
-        const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-        if (PyObject_GetBuffer(object, &view_, flags) != 0) throw nb::python_error();
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-
-    bool is(int64_t rows, int64_t width) const {
-        return view_.format && view_.format[0] == 'f' && view_.format[1] == 0 && view_.ndim == 2 &&
-               view_.shape[0] == rows && view_.shape[1] == width;
-    }
-    float* data() const { return static_cast<float*>(view_.buf); }
-
-  private:
-    Py_buffer view_{};
-};
-
-class LiveSession {
-  public:
-    LiveSession(nb::list programs, const std::string& isa, int32_t rows, bool bfloat16)
-        : programs_(programs), session_(layers(programs), instruction_set(isa), rows, bfloat16) {}
-    LiveSession(const LiveSession&) = delete;
-    LiveSession& operator=(const LiveSession&) = delete;
-
-    // False where the arrays are not what is expected: the caller finds out what came, off the fast path.
-    bool step(nb::handle input, nb::handle output) {
-        const Buffer from(input.ptr(), false), to(output.ptr(), true);
-        if (!from.is(session_.rows(), session_.input_size()) || !to.is(session_.rows(), session_.output_size()))
-            return false;
-        session_.step(from.data(), to.data());
-        return true;
-    }
-
-    Session& get() { return session_; }
-
-  private:
-    static std::vector<LayerPrograms> layers(const nb::list& programs) {
-        std::vector<LayerPrograms> list;
-        for (const nb::handle pair : programs) {
-            const auto both = nb::cast<nb::tuple>(pair);
-            list.push_back({nb::cast<const Program*>(both[0]), nb::cast<const Program*>(both[1])});
-        }
-        return list;
-    }
-
-    nb::list programs_;  // keeps them alive
-    Session session_;
-};
-
 }  // namespace
 }  // namespace latchwork
 
@@ -188,29 +124,5 @@ NB_MODULE(_engine, module) {
                nb::arg("fresh"), nb::arg("fresh_gradients"), nb::arg("constants"), nb::arg("row_sums"),
                nb::arg("accumulators"), nb::arg("weights"), nb::arg("vectors"),
                "Run a program; see csrc/engine.h for what each array is. Releases the interpreter's lock.");
-    nb::class_<LiveSession>(module, "Session")
-        .def(nb::init<nb::list, const std::string&, int32_t, bool>(), nb::arg("programs"), nb::arg("isa"),
-             nb::arg("rows"), nb::arg("bfloat16"))
-        .def(
-            "pack",
-            [](LiveSession& own, size_t layer, const Addresses& project_weights, const Addresses& project_vectors,
-               const Addresses& step_weights, const Addresses& step_vectors) {
-                own.get().pack(layer, pointers(project_weights), pointers(project_vectors), pointers(step_weights),
-                               pointers(step_vectors));
-            },
-            nb::arg("layer"), nb::arg("project_weights"), nb::arg("project_vectors"), nb::arg("step_weights"),
-            nb::arg("step_vectors"))
-        .def("step", &LiveSession::step, nb::arg("input"), nb::arg("output"))
-        .def(
-            "write_state",
-            [](LiveSession& own, size_t layer, size_t leaf, Address from) {
-                own.get().write_state(layer, leaf, reinterpret_cast<const float*>(from));
-            },
-            nb::arg("layer"), nb::arg("leaf"), nb::arg("address"))
-        .def(
-            "read_state",
-            [](LiveSession& own, size_t layer, size_t leaf, Address to) {
-                own.get().read_state(layer, leaf, reinterpret_cast<float*>(to));
-            },
-            nb::arg("layer"), nb::arg("leaf"), nb::arg("address"));
+    bind_session(module);
 }

@@ -72,8 +72,6 @@ void Session::step(const float* input, float* output) {
         Layer& layer = *layers_[i];
         if (!layer.packed) throw std::invalid_argument("session: no weights yet");
         layer.project_externals.front().data = const_cast<float*>(input);
-        float* const to = i + 1 < layers_.size() ? layer.between.back().data() : output;
-        layer.step_externals.back().data = to;
         latchwork::step(*layer.programs.project, isa_.single, layer.project_work, rows_, token_.data(), 0, INT32_MAX);
         latchwork::step(*layer.programs.step, isa_.single, layer.step_work, rows_, token_.data(), 0, INT32_MAX);
         for (const auto& state : layer.programs.step->states) {
@@ -82,8 +80,9 @@ void Session::step(const float* input, float* output) {
             std::swap(layer.step_scratch.mirrors[static_cast<size_t>(state.now)],
                       layer.step_scratch.mirrors[static_cast<size_t>(state.next)]);
         }
-        input = to;
+        input = layer.between.back().data();
     }
+    std::copy_n(input, int64_t{rows_} * output_size(), output);
 }
 
 void Session::write_state(size_t layer, size_t leaf, const float* from) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "memory.h"
 
 namespace latchwork {
 
@@ -43,13 +44,25 @@ class Session {
     const std::vector<Carried>& states(size_t layer) const { return layers_[layer]->programs.step->states; }
 
   private:
+    // What one program writes and the next reads at once: half a line off, since a kernel may send what stands at whole
+    // lines past the cache, and to read it back from memory takes as long as a small step.
+    class Between {
+      public:
+        explicit Between(size_t count) : memory_(count * sizeof(float) + half_line) {}
+        float* data() const { return reinterpret_cast<float*>(memory_.data() + half_line); }
+
+      private:
+        static constexpr size_t half_line = 32;
+        Memory memory_;  // begins at a line
+    };
+
     struct Layer {
         Layer(LayerPrograms programs, const Isa& isa, int32_t rows, bool bfloat16);
         LayerPrograms programs;
         Weights<float> project_weights, step_weights;
         Scratch<float> project_scratch, step_scratch;
         std::vector<External> project_externals, step_externals;
-        std::vector<std::vector<float>> between;  // the projected values, then the layer's output
+        std::vector<Between> between;  // the projected values, then the layer's output
         Work<float> project_work, step_work;
         bool packed = false;
     };

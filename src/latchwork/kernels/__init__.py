@@ -4,14 +4,15 @@ A cell's step is traced (``trace``), lowered to a small program (``lower``, ``pr
 and run by the engine (``native``, ``operator``, ``cpu``); ``choose`` says which kernel runs, and why.
 """
 
-from latchwork.kernels.choose import KERNELS, Choice, check_kernel, choose, ragged, run
-from latchwork.kernels.cpu import named, takes
+from latchwork.kernels.choose import KERNELS, Choice, check_kernel, choose, ragged, run, run_rows
+from latchwork.kernels.cpu import Rows, named, takes
 from latchwork.kernels.native import engine, instruction_set
 from latchwork.kernels.session import Session
 
 __all__ = [
     "KERNELS",
     "Choice",
+    "Rows",
     "Session",
     "check_kernel",
     "choose",
@@ -20,5 +21,6 @@ __all__ = [
     "named",
     "ragged",
     "run",
+    "run_rows",
     "takes",
 ]

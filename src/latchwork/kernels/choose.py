@@ -9,6 +9,7 @@ from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, KernelError, did_you_mean
 from latchwork.kernels import cpu, loop, torch_native
 from latchwork.kernels.native import instruction_set
+from latchwork.sequences import mask_from_lengths
 from latchwork.types import Bool, Float, Int, Tensor
 
 KERNELS = {"loop": loop.run, "torch": torch_native.run, "cpu": cpu.run}
@@ -165,3 +166,24 @@ def run(
         constants=constants,
         **({} if plan is None else {"planned": plan}),
     )
+
+
+def run_rows(
+    cell: Cell,
+    values: Float[Tensor, "tokens input"],
+    state: Any,
+    rows: cpu.Rows,
+    *,
+    kernel: str = "auto",
+    reverse: bool = False,
+) -> tuple[Float[Tensor, "tokens output"], Any]:
+    """:func:`run` on ragged rows that lie one behind the other, without padding; not under ``torch.compile``."""
+    _, plan = _choose(cell, kernel, rows.lengths, None, ())
+    if plan is not None and cell.tokenwise:
+        return cpu.run_rows(cell, values, state, rows, reverse=reverse, planned=plan)
+    assert rows.lengths is not None
+    places = mask_from_lengths(rows.lengths, rows.steps).flatten().nonzero().squeeze(1)
+    padded = values.new_zeros(rows.batch * rows.steps, values.shape[-1]).index_copy_(0, places, values)
+    padded = padded.view(rows.batch, rows.steps, -1)
+    outputs, final = run(cell, padded, state, kernel=kernel, lengths=rows.lengths, reverse=reverse)
+    return outputs.flatten(0, 1).index_select(0, places), final

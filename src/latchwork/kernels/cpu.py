@@ -116,27 +116,69 @@ def run(
 
     planned: what :func:`plan` says, where it was asked already. Raises :class:`KernelError` where that is a reason.
     """
-    planned = plan(cell, constants) if planned is None else planned
-    if isinstance(planned, str):
-        raise KernelError(f'kernel "cpu" can\'t run this: {planned}; use kernel="loop" or "auto"')
-    name, tensors, projects = planned
+    planned = _required(plan(cell, constants) if planned is None else planned)
     batch, time = inputs.shape[:2]
     fresh = cell.initial_state(batch) if fresh is None else fresh
     state = fresh if state is None else state
     if not batch or not time:
         return loop.run(cell, inputs, state, fresh=fresh, constants=constants)
-    starts = places = None
+    places = None
+    rows = Rows(batch, time)
     if lengths is not None:
         lengths = lengths.to(torch.int64, copy=True).contiguous()  # the backward pass reads them too
         active = mask_from_lengths(lengths, time)
         if torch.compiler.is_compiling() or not cell.tokenwise:  # a graph's shapes do not depend on lengths
-            inputs = inputs.masked_fill(~active.unsqueeze(-1), 0.0)
+            inputs, rows = inputs.masked_fill(~active.unsqueeze(-1), 0.0), Rows(batch, time, lengths)
         else:
             places = active.flatten().nonzero().squeeze(1)
-            starts = lengths.cumsum(0) - lengths
+            rows = Rows.ragged(lengths, time)
     values = inputs if places is None else inputs.flatten(0, 1).index_select(0, places)
     if resets is not None:
         resets = resets.flatten() if places is None else resets.flatten().index_select(0, places)
+    options: dict[str, Any] = {"resets": resets, "reverse": reverse, "fresh": fresh, "constants": constants}
+    outputs, final = run_rows(cell, values, state, rows, planned=planned, **options)
+    if places is not None:
+        outputs = outputs.new_zeros(batch * time, outputs.shape[-1]).index_copy_(0, places, outputs)
+    return outputs.view(batch, time, -1), final
+
+
+class Rows(NamedTuple):
+    """How the steps of a batch lie among its tokens: row b's are those from ``starts[b]`` on, ``lengths[b]`` of them.
+
+    Without starts row b begins at b · steps; without lengths all rows have ``steps`` steps.
+    """
+
+    batch: int
+    steps: int
+    lengths: Int[Tensor, " batch"] | None = None
+    starts: Int[Tensor, " batch"] | None = None
+
+    @classmethod
+    def ragged(cls, lengths: Int[Tensor, " batch"], steps: int) -> "Rows":
+        """One row's steps right behind the other's, and no padding."""
+        return cls(len(lengths), steps, lengths, lengths.cumsum(0) - lengths)
+
+
+def run_rows(
+    cell: Cell,
+    values: Tensor,
+    state: Any,
+    rows: Rows,
+    *,
+    resets: Tensor | None = None,
+    reverse: bool = False,
+    fresh: Any = None,
+    constants: tuple[Tensor, ...] = (),
+    planned: Plan | str | None = None,
+) -> tuple[Float[Tensor, "tokens output"], Any]:
+    """:func:`run` on rows as they lie: values [tokens, input] ([batch, time, input] without starts), resets [tokens]
+    -> outputs [tokens, output].
+    """
+    name, tensors, projects = planned = _required(plan(cell, constants) if planned is None else planned)
+    batch = rows.batch
+    fresh = cell.initial_state(batch) if fresh is None else fresh
+    state = fresh if state is None else state
+    if resets is not None:
         resets = resets.to(torch.uint8).contiguous()
     leaves = flatten(state)
     own = [leaf.flatten(1) for leaf in leaves.values()]
@@ -151,27 +193,31 @@ def run(
         ):
             _check(what, parts, expected, batch)
     grad = torch.is_grad_enabled()
-    plain = inputs.dtype in TYPES and all(t.dtype == inputs.dtype for t in tensors if t.is_floating_point())
-    linear = None if torch.compiler.is_compiling() or not (grad and projects and plain) else planned.program.linear
+    plain = values.dtype in TYPES and all(t.dtype == values.dtype for t in tensors if t.is_floating_point())
+    linear = None if widths is None or not (grad and projects and plain) else widths.linear
     if linear is not None:
-        projected, outer = [values.flatten(0, -2)], torch.bfloat16 if _narrow(inputs) else inputs.dtype
+        projected, outer = [values.flatten(0, -2)], torch.bfloat16 if _narrow(values) else values.dtype
     elif grad or not projects or not plain:
         parts = [part.flatten(0, -2) for part in cell.project(values)]
         outer = _outer([part.dtype for part in parts if part.is_floating_point()], tensors)
         projected = [part.to(outer) for part in parts]
     else:
-        outer = torch.bfloat16 if _narrow(inputs) else inputs.dtype
+        outer = torch.bfloat16 if _narrow(values) else values.dtype
         made = operator.project if torch.compiler.is_compiling() else compute.project
         projected = made(values.flatten(0, -2), tensors, outer, name)
     keep = grad and any(t.requires_grad for t in (*projected, *tensors, *own, *anew, *given))
     if linear is not None and not keep:
         projected, linear = compute.project(projected[0], tensors, outer, name), None
-    call = operator.Pass(lengths, starts, resets, batch, time, reverse, name, linear, outer)
-    outputs, *rest = _pass(call, [projected, own, anew, given, tensors], keep)
-    if places is not None:
-        outputs = outputs.new_zeros(batch * time, outputs.shape[-1]).index_copy(0, places, outputs)
+    where = (rows.lengths, rows.starts, resets, batch, rows.steps, reverse)
+    outputs, *rest = _pass(operator.Pass(*where, name, linear, outer), [projected, own, anew, given, tensors], keep)
     final = {name: leaf.view(batch, *like.shape[1:]) for (name, like), leaf in zip(leaves.items(), rest, strict=False)}
-    return outputs.view(batch, time, -1), unflatten(state, final)
+    return outputs, unflatten(state, final)
+
+
+def _required(planned: Plan | str) -> Plan:
+    if isinstance(planned, str):
+        raise KernelError(f'kernel "cpu" can\'t run this: {planned}; use kernel="loop" or "auto"')
+    return planned
 
 
 def _check(what: str, parts: list[Tensor], widths: tuple[int, ...], batch: int) -> None:

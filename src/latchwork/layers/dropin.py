@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import PackedSequence
 from latchwork import cells, kernels
 from latchwork.cells import Cell, HiddenState, LSTMState
 from latchwork.errors import DataError, KernelError, StateError
-from latchwork.kernels import Choice, Session, check_kernel
+from latchwork.kernels import Choice, Rows, Session, check_kernel
 from latchwork.layers.bind import bound
-from latchwork.layers.layout import Layout, arrange
+from latchwork.layers.layout import Layout, arrange, rows_of
 from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold, regularized
 from latchwork.types import Bool, Float, Int, Tensor
 
@@ -87,12 +87,30 @@ class _DropIn(nn.RNNBase):
             raise KernelError('kernel "torch" can\'t run this: PyTorch has no resets inside a row; use kernel="auto"')
         if isinstance(input, Tensor) and input.dim() not in (2, 3):
             raise DataError(f"input has shape {tuple(input.shape)}, expected 2 axes (one sequence) or 3")
+        if isinstance(input, PackedSequence) and lengths is None and resets is None and self._keeps_packed():
+            return self._packed(input, hx)
         values, ends, resets, layout = arrange(input, lengths, resets, batch_first=self.batch_first)
         if values.shape[-1] != self.input_size:
             raise DataError(f"input has {values.shape[-1]} features, expected {self.input_size}")
         states = self._fresh(len(values)) if hx is None else self._given(hx, len(values), layout)
         outputs, after = self._run(values, states, ends, resets)
         return layout.outputs(outputs), self._laid_out(after, layout)
+
+    def _keeps_packed(self) -> bool:
+        """Whether packed rows are run as they are. Masks between layers are those of the padded form."""
+        between = self.training and self.dropout and self.num_layers > 1
+        return self._on_engine() and not between and not torch.compiler.is_compiling()
+
+    def _packed(self, packed: PackedSequence, hx: Any) -> tuple[Any, Any]:
+        """Rows behind each other in place of rows side by side, and back: no padding is ever made."""
+        if packed.data.shape[-1] != self.input_size:
+            raise DataError(f"input has {packed.data.shape[-1]} features, expected {self.input_size}")
+        rows, places = rows_of(packed)
+        layout = Layout(self.batch_first, packed=packed)
+        states = self._fresh(rows.batch) if hx is None else self._given(hx, rows.batch, layout)
+        outputs, after = self._run(packed.data.index_select(0, places), states, None, None, rows)
+        data = outputs.new_empty(outputs.shape).index_copy_(0, places, outputs)
+        return packed._replace(data=data), self._laid_out(after, layout)
 
     def step(self, x_t: Float[Tensor, "batch input"], state: State) -> tuple[Float[Tensor, "batch output"], State]:
         """One step of inference through all layers: nothing is dropped. The state given is left as it was."""
@@ -166,7 +184,7 @@ class _DropIn(nn.RNNBase):
         return self.kernel == "cpu" or (self.kernel == "auto" and kernels.takes(weight))
 
     def _run(
-        self, values: Tensor, states: State, lengths: Tensor | None, resets: Tensor | None
+        self, values: Tensor, states: State, lengths: Tensor | None, resets: Tensor | None, rows: Rows | None = None
     ) -> tuple[Tensor, State]:
         dropped = self.dropout or self.recurrent_dropout or self.zoneout or self.weight_drop
         key = draw_key() if self.training and dropped else None
@@ -179,16 +197,12 @@ class _DropIn(nn.RNNBase):
             outputs = []
             for direction in range(directions):
                 place = layer * directions + direction
-                output, final = kernels.run(
-                    self._cell(place, key),
-                    values,
-                    states[place],
-                    kernel=self.kernel,
-                    lengths=lengths,
-                    resets=resets,
-                    reverse=direction == 1,
-                    fresh=fresh[place],
-                )
+                cell, shared = self._cell(place, key), {"kernel": self.kernel, "reverse": direction == 1}
+                if rows is not None:
+                    output, final = kernels.run_rows(cell, values, states[place], rows, **shared)
+                else:
+                    given = {"lengths": lengths, "resets": resets, "fresh": fresh[place]}
+                    output, final = kernels.run(cell, values, states[place], **given, **shared)
                 outputs.append(output)
                 after.append(final)
             values = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]

@@ -6,6 +6,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from latchwork.errors import DataError
+from latchwork.kernels import Rows
+from latchwork.sequences import mask_from_lengths
 from latchwork.types import Bool, Int, Tensor
 
 
@@ -82,6 +84,16 @@ def arrange(
         if given is not None and given.shape != expected:
             raise DataError(f"{name} has {tuple(given.shape)} entries (batch first), expected {tuple(expected)}")
     return values, lengths, resets, layout
+
+
+def rows_of(packed: PackedSequence) -> tuple[Rows, Int[Tensor, " tokens"]]:
+    """Its rows, one behind the other: how they lie then, and where each of their steps lies in the packed data."""
+    sizes = packed.batch_sizes
+    rows = Rows.ragged(_packed_lengths(packed), len(sizes))
+    assert rows.lengths is not None
+    there = mask_from_lengths(rows.lengths, rows.steps)
+    places = (sizes.cumsum(0) - sizes) + torch.arange(rows.batch).unsqueeze(1)
+    return rows, places[there]
 
 
 def _packed_lengths(packed: PackedSequence) -> Int[Tensor, " batch"]:

@@ -1,5 +1,14 @@
 """Numbers from predictions, and how sure they are."""
 
+from latchwork.metrics.calibration import (
+    Reliability,
+    Temperature,
+    calibration_error,
+    fit_temperature,
+    reliability,
+)
+from latchwork.metrics.classify import Classification, classification
+from latchwork.metrics.curves import Curve, precision_recall_curve, roc_curve
 from latchwork.metrics.forecast import (
     absolute_errors,
     coverage,
@@ -17,7 +26,9 @@ from latchwork.metrics.forecast import (
     squared_errors,
     symmetric_errors,
 )
+from latchwork.metrics.graded import number, ordinal
 from latchwork.metrics.intervals import Conformal, mirrored
+from latchwork.metrics.multilabel import MultiLabel, multi_label
 from latchwork.metrics.paired import (
     DieboldMariano,
     Interval,
@@ -26,29 +37,80 @@ from latchwork.metrics.paired import (
     bootstrap_ratio,
     diebold_mariano,
 )
+from latchwork.metrics.resample import (
+    Difference,
+    McNemar,
+    Spread,
+    bootstrap,
+    bootstrap_each,
+    bootstrap_sums,
+    mcnemar,
+    paired_difference,
+    proportion,
+)
+from latchwork.metrics.scores import Composite, Scores, composite, perplexity, score_intervals
+from latchwork.metrics.spans import Span, SpanScores, span_scores, spans_of
+from latchwork.metrics.threshold import Aim, Threshold, choose_threshold
+from latchwork.metrics.weighted import classification_intervals
 
 __all__ = [
+    "Aim",
+    "Classification",
+    "Composite",
     "Conformal",
+    "Curve",
     "DieboldMariano",
+    "Difference",
     "Interval",
+    "McNemar",
+    "MultiLabel",
+    "Reliability",
     "Resampling",
+    "Scores",
+    "Span",
+    "SpanScores",
+    "Spread",
+    "Temperature",
+    "Threshold",
     "absolute_errors",
+    "bootstrap",
+    "bootstrap_each",
     "bootstrap_mean",
     "bootstrap_ratio",
+    "bootstrap_sums",
+    "calibration_error",
+    "choose_threshold",
+    "classification",
+    "classification_intervals",
+    "composite",
     "coverage",
     "diebold_mariano",
+    "fit_temperature",
     "interval_width",
     "mae",
     "mase",
+    "mcnemar",
     "mirrored",
     "mse",
+    "multi_label",
+    "number",
+    "ordinal",
     "owa",
+    "paired_difference",
+    "perplexity",
     "pinball",
+    "precision_recall_curve",
+    "proportion",
+    "reliability",
     "rmse",
+    "roc_curve",
     "scaled_crps",
     "scaled_errors",
+    "score_intervals",
     "seasonal_naive_error",
     "smape",
+    "span_scores",
+    "spans_of",
     "squared_errors",
     "symmetric_errors",
 ]

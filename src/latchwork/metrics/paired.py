@@ -114,12 +114,12 @@ def bootstrap_ratio(
         resampled = runs[picks].sum(axis=1)
         ratios.append(resampled[:, 0] / np.where(resampled[:, 1] == 0, np.nan, resampled[:, 1]))
     low, high = np.nanquantile(np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2])
-    wider = _small_sample(len(names) // block, level)
+    wider = small_sample(len(names) // block, level)
     floor = 0.0 if (columns >= 0).all() else -math.inf
     return Interval(value, max(floor, value - wider * (value - float(low))), value + wider * (float(high) - value))
 
 
-def _small_sample(units: int, level: float) -> float:
+def small_sample(units: int, level: float) -> float:
     """t / z √(G / (G - 1)); above 200 units those of 200, which is 1% more than 1."""
     units = min(units, 200)
     low, high = 0.0, 1e6
