@@ -3,6 +3,7 @@
 from latchwork.cells.activations import ACTIVATIONS, RECTIFIERS, activation
 from latchwork.cells.cell import Cell, HiddenState
 from latchwork.cells.gru import GRU, GRUResetBefore
+from latchwork.cells.gru_d import GRUD, GRUDState
 from latchwork.cells.layernorm_lstm import LayerNormLSTM
 from latchwork.cells.lstm import LSTM, LSTMState
 from latchwork.cells.mingru import MinGRU
@@ -17,6 +18,7 @@ CELLS: dict[str, type[Cell]] = {
     "lstm": LSTM,
     "gru": GRU,
     "gru_reset_before": GRUResetBefore,
+    "gru_d": GRUD,
     "layernorm_lstm": LayerNormLSTM,
     "peephole_lstm": PeepholeLSTM,
     "slstm": SLSTM,
@@ -45,11 +47,13 @@ __all__ = [
     "ACTIVATIONS",
     "CELLS",
     "GRU",
+    "GRUD",
     "LSTM",
     "RECTIFIERS",
     "RNN",
     "SLSTM",
     "Cell",
+    "GRUDState",
     "GRUResetBefore",
     "HiddenState",
     "LSTMState",

@@ -123,6 +123,8 @@ class _Lowering:
     def reduction(self, base: Base, first: int) -> int:
         row = base.args[0][first]
         parts: list[Value | float] = []
+        alike: dict[int, list[Value]] = {}
+        join = "add" if base.kind == "sum" else "maximum"
         for begin, stop in self.layout.runs(row):
             arg = self.argument(int(row[begin]))
             repeated = stop - begin > 1 and row[begin] == row[begin + 1]
@@ -135,10 +137,15 @@ class _Lowering:
             elif stop - begin == 1:
                 parts.append(arg)
             else:
-                parts.append(Value(self.add(Op(base.kind, 1, (arg,)))))
+                alike.setdefault(stop - begin, []).append(arg)
+        for width, (whole, *others) in alike.items():
+            # Column by column first: one sum over the row in place of several.
+            for other in others:
+                whole = Value(self.add(Op(join, width, (whole, other))))
+            parts.append(Value(self.add(Op(base.kind, 1, (whole,)))))
         total, *rest = parts
         for part in rest:
-            total = Value(self.add(Op("add" if base.kind == "sum" else "maximum", 1, (total, part))))
+            total = Value(self.add(Op(join, 1, (total, part))))
         return total.index if isinstance(total, Value) else self.add(Op("full", 1, (total,)))
 
     def product(self, base: Base, first: int, end: int) -> int:

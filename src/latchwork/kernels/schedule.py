@@ -6,6 +6,7 @@ something computed in this one: a product its operand, a mean its sum. So an LST
 backwards; layer normalisation adds one for each sum.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,6 +113,10 @@ def _absorbed(program: Program) -> tuple[Op, ...]:
 
 
 Argument = tuple[int, int, int]
+Moment = tuple[int, float]
+"""A stage, and a place among its operations."""
+OPEN = -1
+"""A buffer that has not been chosen yet."""
 
 
 class _Scheduler:
@@ -176,7 +181,7 @@ class _Scheduler:
         level: dict[int, int] = {}
         for index, op in enumerate(self.ops):
             if not self._is_computed(index):
-                level[index] = 0
+                level[index] = -1  # what has to be fetched into a buffer is, before the first stage
                 continue
             needs = [0]
             for arg in self._values(op):
@@ -241,22 +246,57 @@ class _Scheduler:
                     self.home[write.value] = buffer
                     taken.add(buffer)
         for index, op in enumerate(self.ops):
-            if op.kind in REDUCTIONS and index not in self.home:
-                self.home[index] = self._buffer(1)
+            if op.kind in REDUCTIONS:
+                self.home.setdefault(index, OPEN)
             for arg in self._values(op):
                 fetched = self._is_external(arg) and self._waits(index, arg)
-                crosses = self._is_computed(arg) and self._stage(arg) != self._stage(index)
-                if (fetched or crosses) and arg not in self.home:
-                    self.home[arg] = self._buffer(self.ops[arg].width)
+                if fetched or (self._is_computed(arg) and self._stage(arg) != self._stage(index)):
+                    self.home.setdefault(arg, OPEN)
             for term in op.terms:
                 carried = self._carried(term.operand)
-                if carried is not None:
-                    self.home[term.operand] = carried
-                elif term.operand not in self.home:
-                    self.home[term.operand] = self._buffer(self.ops[term.operand].width)
+                self.home.setdefault(term.operand, OPEN if carried is None else carried)
         for write in self.writes:
             if self._is_computed(write.value) and self._write_stage(write) != self._stage(write.value):
-                self.home.setdefault(write.value, self._buffer(self.ops[write.value].width))
+                self.home.setdefault(write.value, OPEN)
+        self._share()
+
+    def _share(self) -> None:
+        """Buffers for the values that are to have one, each taken again as soon as its value is not read any more."""
+        stages = {key: at for at, key in enumerate(self._stage_keys)}
+        ends: dict[int, Moment] = {}
+
+        def used(index: int, stage: tuple[int, int], at: float) -> None:
+            ends[index] = max(ends.get(index, (0, 0.0)), (stages[stage], at))
+
+        for index, op in enumerate(self.ops):
+            for arg in self._values(op):
+                # A whole row is read, by blocks that come later too, or the same columns as are written.
+                whole = op.kind == "product" or self.ops[arg].width != self._domain(index) or self._is_reduced(arg)
+                used(arg, self._stage(index), math.inf if whole else index)
+            for term in op.terms:
+                used(term.operand, self._stage(index), math.inf)
+        for write in self.writes:
+            if self._is_computed(write.value):
+                used(write.value, self._write_stage(write), math.inf)
+
+        begins: dict[int, Moment] = {}
+        for index in (index for index, buffer in self.home.items() if buffer == OPEN):
+            if not self._is_computed(index):
+                begins[index] = (stages[-1, self.ops[index].width], -1)
+            else:
+                begins[index] = (stages[self._stage(index)], -1 if self._is_reduced(index) else index)
+        free: dict[int, list[tuple[Moment, int]]] = {}
+        for index in sorted(begins, key=lambda index: begins[index]):
+            spare = free.setdefault(self.ops[index].width, [])
+            # The one that was read last: it is the likeliest to be in the cache.
+            found = max((one for one in spare if one[0] <= begins[index]), default=None)
+            if found is not None:
+                spare.remove(found)
+            self.home[index] = self._buffer(self.ops[index].width) if found is None else found[1]
+            spare.append((max(ends[index], begins[index]), self.home[index]))
+
+    def _is_reduced(self, index: int) -> bool:
+        return self.ops[index].kind in REDUCTIONS
 
     # ---- stages
 
@@ -267,7 +307,7 @@ class _Scheduler:
         """With the value, but for a reduction's: that is complete only when the stage is over."""
         op = self.ops[write.value]
         late = op.kind in REDUCTIONS
-        return self.level[write.value] + (1 if late else 0), op.width
+        return max(self.level[write.value], 0) + (1 if late else 0), op.width
 
     def _fetched(self) -> list[int]:
         """Loads that go into a buffer of their own, in the stage (0, width)."""

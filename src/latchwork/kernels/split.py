@@ -1,8 +1,8 @@
 """One joint list of operations in two programs: the step, which keeps some values, and its backward pass.
 
-What the backward pass needs of the forward one is either kept or computed again from what is kept. Arithmetic is cheap
-and may be computed again; products, reductions, quotients and the transcendental functions may not. The values to keep
-are the smallest cut, in numbers a row, between the two.
+What the backward pass needs of the forward one is either kept or computed again from what is kept. Keeping a number
+costs a write and a read of memory; arithmetic costs a tenth of that, a transcendental function a third, and a product
+or a sum is never done again. The cheapest choice is a smallest cut between the two passes.
 """
 
 import itertools
@@ -16,6 +16,9 @@ from latchwork.kernels.program import Op, Program, Source, Write
 CHEAP = frozenset(
     "full neg abs relu sign floor not add sub mul maximum minimum lt le gt ge eq ne and or where".split()  # noqa: SIM905
 )
+DEAR = frozenset("sigmoid tanh exp".split())  # noqa: SIM905
+KEPT, READ, AGAIN, AGAIN_DEAR = 4096, 3072, 320, 1280
+"""What a number costs: kept and read, read alone, computed again by one operation, by one of the dear ones."""
 FORWARD = ("output", "state")
 INFINITE = 1 << 50
 
@@ -47,11 +50,15 @@ def split(joint: Lowered, kept: Sequence[int]) -> Split:
     computed = _closure(ops, [w.value for w in (*ahead, *forced)])
     chosen = _cut(ops, edge, set(there), computed)
 
-    widths, extra = list(kept), []
+    # Values of one width side by side: a row of them lies on fewer pages, and is read on from one to the next.
+    widths, extra, arrays = list(kept), [], {}
     for index in sorted(chosen - set(there)):
-        there[index] = (len(widths), 0)
-        extra.append(Write("saved", len(widths), 0, index))
-        widths.append(ops[index].width)
+        array = arrays.setdefault(ops[index].width, len(kept) + len(arrays))
+        if array == len(widths):
+            widths.append(0)
+        there[index] = (array, widths[array])
+        extra.append(Write("saved", *there[index], index))
+        widths[array] += ops[index].width
     saving = tidy(Program(tuple(ops), (*ahead, *forced, *extra)))
     loaded = {i: place for i, place in there.items() if i in chosen}
     return Split(forward, saving, _backward(ops, back, loaded), tuple(widths))
@@ -82,6 +89,15 @@ def _free(op: Op) -> bool:
     return op.kind == "load" and op.source is not None and op.source.kind in ("projected", "constant", "vector")
 
 
+def _again(op: Op) -> int:
+    """What it costs to have a value once more without keeping it."""
+    if op.kind == "full" or _free(op):
+        return op.width * READ if op.source is not None and op.source.kind == "projected" else 0
+    if op.kind in CHEAP:
+        return op.width * AGAIN
+    return op.width * AGAIN_DEAR if op.kind in DEAR else INFINITE
+
+
 def _cut(ops: Sequence[Op], edge: set[int], kept: set[int], computed: set[int]) -> set[int]:
     """The values to load in the backward pass so that all of ``edge`` can be had: a smallest cut by vertices."""
     scope = _closure(ops, sorted(edge))
@@ -97,11 +113,12 @@ def _cut(ops: Sequence[Op], edge: set[int], kept: set[int], computed: set[int]) 
     for index in scope:
         op = ops[index]
         # What the step computes anyway is kept rather than something as wide that it does not.
-        room = 1 if index in kept else op.width * 4096 + (2 if index in computed else 3)
+        room = op.width * READ if index in kept else op.width * KEPT + (2 if index in computed else 3)
         join((index, 0), (index, 1), room)
-        if not _free(op) and op.kind not in CHEAP:
-            join(source, (index, 0), INFINITE)
-        elif op.kind in CHEAP:
+        again = _again(op)
+        if again:
+            join(source, (index, 0), again)
+        if again < INFINITE:
             for before in set(inputs(op)):
                 join((before, 1), (index, 0), INFINITE)
         if index in edge:

@@ -24,8 +24,9 @@ class Network:
     Parameters
     ----------
     cell
-        A name in ``latchwork.cells.CELLS`` (rnn, lstm, gru, gru_reset_before, layernorm_lstm, peephole_lstm, slstm,
-        mingru, minlstm), or a subclass of Cell.
+        A name in ``latchwork.cells.CELLS`` (rnn, lstm, gru, gru_reset_before, gru_d, layernorm_lstm, peephole_lstm,
+        slstm, mingru, minlstm), or a subclass of Cell. gru_d reads values, their mask and the time since each was
+        seen; the layers above it are gru.
     hidden_size
         Units of each layer, and of each direction. None: the task decides.
     layers
@@ -39,7 +40,7 @@ class Network:
     weight_drop
         Part of the recurrent weights that is dropped in each training step.
     bidirectional
-        Read backwards too. Such a network can't stream.
+        Read backwards too. Such a network can't stream. None: the task decides.
     residual
         Each layer adds its input to its output where both are equally wide.
     norm
@@ -62,7 +63,7 @@ class Network:
     recurrent_dropout: float = 0.0
     zoneout: float = 0.0
     weight_drop: float = 0.0
-    bidirectional: bool = False
+    bidirectional: bool | None = None
     residual: bool = False
     norm: str | None = None
     activation: str = "tanh"
@@ -92,12 +93,13 @@ class Network:
             raise ConfigError(f"forget_bias is {self.forget_bias!r}, expected a number")
         check_kernel(self.kernel)
 
-    def resolved(self, *, hidden_size: int = 128, dropout: float = 0.0) -> "Network":
+    def resolved(self, *, hidden_size: int = 128, dropout: float = 0.0, bidirectional: bool = False) -> "Network":
         """The same options with the given values where they were left to the task (None)."""
         return replace(
             self,
             hidden_size=hidden_size if self.hidden_size is None else self.hidden_size,
             dropout=dropout if self.dropout is None else self.dropout,
+            bidirectional=bidirectional if self.bidirectional is None else self.bidirectional,
         )
 
     def build(
@@ -113,20 +115,18 @@ class Network:
         assert options.dropout is not None
         layers: list[Recurrent | Bidirectional] = []
         width = input_size
+        kind = cell_class(self.cell)
         for _ in range(self.layers):
+            layer = self._layer(kind, width, options.hidden_size)
             if self.bidirectional:
-                layer = Bidirectional(
-                    self._layer(width, options.hidden_size), self._layer(width, options.hidden_size, reverse=True)
-                )
-            else:
-                layer = self._layer(width, options.hidden_size)
+                layer = Bidirectional(layer, self._layer(kind, width, options.hidden_size, reverse=True))
+            kind = getattr(kind, "above", kind)
             width = layer.output_size
             layers.append(layer)
         stack = Stack(layers, dropout=options.dropout, residual=self.residual, norm=self.norm)
         return stack.to(device=device, dtype=dtype)
 
-    def _layer(self, input_size: int, hidden_size: int, *, reverse: bool = False) -> Recurrent:
-        kind = cell_class(self.cell)
+    def _layer(self, kind: type[Cell], input_size: int, hidden_size: int, *, reverse: bool = False) -> Recurrent:
         cell = (
             kind(input_size, hidden_size, activation=self.activation)
             if issubclass(kind, RNN)

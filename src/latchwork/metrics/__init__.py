@@ -48,12 +48,13 @@ from latchwork.metrics.resample import (
     paired_difference,
     proportion,
 )
-from latchwork.metrics.scores import Composite, Scores, composite, perplexity, score_intervals
+from latchwork.metrics.scores import LOWER_IS_BETTER, Composite, Scores, composite, perplexity, score_intervals
 from latchwork.metrics.spans import Span, SpanScores, span_scores, spans_of
 from latchwork.metrics.threshold import Aim, Threshold, choose_threshold
 from latchwork.metrics.weighted import classification_intervals
 
 __all__ = [
+    "LOWER_IS_BETTER",
     "Aim",
     "Classification",
     "Composite",

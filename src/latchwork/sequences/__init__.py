@@ -2,6 +2,7 @@
 
 from latchwork.sequences.batch import Batch, mask_from_lengths
 from latchwork.sequences.examples import PAD, PARTS, Encoded, Features, Inputs, Labelled, Part, collate
+from latchwork.sequences.folds import Split, hold_out, k_fold, split_examples
 from latchwork.sequences.sampler import Chunk, ChunkSampler, EpochSampler
 from latchwork.sequences.series import Column, Kind, Role, Series
 from latchwork.sequences.split import TimeSplit, split_by_time
@@ -25,16 +26,20 @@ __all__ = [
     "Part",
     "Role",
     "Series",
+    "Split",
     "TimeSplit",
     "Windows",
     "collate",
     "concatenate",
     "detach",
     "flatten",
+    "hold_out",
+    "k_fold",
     "map_state",
     "mask_from_lengths",
     "select",
     "split_by_time",
+    "split_examples",
     "unflatten",
     "where",
     "zip_states",

@@ -1,7 +1,7 @@
 """How a network is trained: the options, the loop, and fitting a task to data."""
 
 from latchwork.training.checkpoint import Checkpoints
-from latchwork.training.fit import Fitted, fit
+from latchwork.training.fit import Fitted, FittedSequences, fit, fit_sequences
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.loop import train
 from latchwork.training.options import Training
@@ -11,10 +11,12 @@ __all__ = [
     "Callback",
     "Checkpoints",
     "Fitted",
+    "FittedSequences",
     "Job",
     "Outcome",
     "Progress",
     "Training",
     "fit",
+    "fit_sequences",
     "train",
 ]

@@ -7,7 +7,9 @@ from typing import Any
 
 from latchwork.layers import Network
 from latchwork.modalities import RawTable
-from latchwork.tasks import Forecast, ForecastSetup
+from latchwork.sequences import Labelled, Split
+from latchwork.tasks import Forecast, ForecastSetup, SequenceSetup, SequenceTask
+from latchwork.tasks.sequence_file import plain
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.loop import train
 from latchwork.training.options import Training
@@ -65,6 +67,53 @@ def fit(
             return Fitted(setup, options, replace(outcome, stopped="interrupted"))
         setup = replace(setup, pipeline=replace(setup.pipeline, forecaster=again.pipeline.forecaster))
     return Fitted(setup, options, outcome)
+
+
+@dataclass
+class FittedSequences:
+    """What fitting a classifier or labeller leaves."""
+
+    setup: SequenceSetup
+    training: Training
+    outcome: Outcome
+
+
+def fit_sequences(
+    task: SequenceTask,
+    kind: str,
+    labelled: Labelled,
+    network: Network | None = None,
+    training: Training | None = None,
+    *,
+    split: Split | None = None,
+    body: Any = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    resume_hint: str = "",
+) -> FittedSequences:
+    """Train ``task`` on the training part of ``labelled``, stop by its validation part, calibrate on that.
+
+    kind: text, records or image. split: None for the one that the task asks for. body: what takes the recurrent
+    layers' place in a comparison. The test part is not looked at.
+    """
+    network, options = network or Network(), training or Training()
+    setup = SequenceSetup.of(task, kind, labelled, network, seed=options.seed, split=split, body=body)
+    options = options.resolved(**setup.defaults()).completed()
+    assert options.batch_size is not None
+    identity = {"task": plain(setup.task), "network": setup.pipeline.network.to_dict(), "data": labelled.sha256}
+    outcome = train(
+        setup.job(batch_size=options.batch_size, seed=options.seed),
+        options,
+        folder=folder,
+        resume=resume,
+        callbacks=callbacks,
+        config=identity,
+        resume_hint=resume_hint,
+    )
+    if outcome.stopped != "interrupted":
+        setup.calibrate()
+    return FittedSequences(setup, options, outcome)
 
 
 def _job(setup: ForecastSetup, options: Training) -> Job:

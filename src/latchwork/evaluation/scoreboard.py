@@ -1,0 +1,186 @@
+"""The table of a classifier or labeller: every method on the same held-back sequences, with intervals and a verdict."""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from latchwork.errors import ConfigError, ModelFileError, did_you_mean
+from latchwork.metrics import LOWER_IS_BETTER
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One method. lower, upper: the 95% interval of the main figure; NaN where there is none."""
+
+    name: str
+    model: bool
+    values: dict[str, float]
+    lower: float = math.nan
+    upper: float = math.nan
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The model's main figure less a rival's, on the same sequences: with its interval and p."""
+
+    rival: str
+    difference: float
+    lower: float
+    upper: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Rows sorted by the main figure, the best first; made by :func:`latchwork.evaluation.score_sequences`.
+
+    main      the figure that decides
+    metrics   the columns
+    titles    column -> what people read, with the averaging
+    versus    the model against every other row
+    count     sequences scored; steps of them for a labeller
+    unit      what was resampled for the intervals: "sequence" or "entity"
+    notes     what a reader must know
+    table     per class: name, precision, recall, F1, how many; empty for numbers
+    confusion [true, said] counts; empty for numbers and labels of steps with many classes
+    """
+
+    rows: tuple[ScoreRow, ...]
+    main: str
+    metrics: tuple[str, ...]
+    titles: dict[str, str]
+    versus: tuple[Versus, ...]
+    count: int
+    unit: str
+    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    table: tuple[dict[str, Any], ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+    def row(self, name: str) -> ScoreRow:
+        """The row of one method."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        names = [row.name for row in self.rows]
+        raise ConfigError(f'no row "{name}" in the table, which has {names}{did_you_mean(name, names)}')
+
+    @property
+    def model(self) -> ScoreRow:
+        """The trained model's row."""
+        return next(row for row in self.rows if row.model)
+
+    @property
+    def best(self) -> ScoreRow | None:
+        """The best of the others in the main figure; None where there is none with one."""
+        sign = 1 if self.main in LOWER_IS_BETTER else -1
+        others = [row for row in self.rows if not row.model and not math.isnan(row.values.get(self.main, math.nan))]
+        return min(others, key=lambda row: sign * row.values[self.main]) if others else None
+
+    def verdict(self) -> str:
+        """One plain sentence: whether the model is better than the best of the others."""
+        name, title, best = self.model.name, self.titles[self.main], self.best
+        if math.isnan(self.model.values[self.main]):
+            return f"{title} is undefined on these sequences: {'; '.join(self.notes) or 'too few of a class'}"
+        if best is None:
+            return f"{name} stands alone: no baseline was run, so nothing says how hard the data is"
+        found = next(one for one in self.versus if one.rival == best.name)
+        better = -found.difference if self.main in LOWER_IS_BETTER else found.difference
+        size = f"{abs(found.difference):.3g} in {title}"
+        if math.isnan(found.lower):
+            return f"{name} is {size} {'better' if better > 0 else 'worse'} than {best.name}; too little to tell"
+        size += f" (95% interval {found.lower:+.3g} to {found.upper:+.3g}, p {_p(found.p)})"
+        if found.lower <= 0 <= found.upper:
+            return f"{name} and {best.name} can't be told apart: {found.difference:+.3g}{size[len(size.split()[0]) :]}"
+        return f"{name} {'beats' if better > 0 else 'is worse than'} {best.name} by {size}" + (
+            "" if better > 0 else f": use {best.name}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file; NaN becomes None."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> "Scoreboard":
+        """The inverse of :meth:`to_dict`."""
+        try:
+            rows = tuple(
+                ScoreRow(**{**_numbers(row, "lower", "upper"), "values": _numbers(row["values"], *row["values"])})
+                for row in saved["rows"]
+            )
+            versus = tuple(Versus(**_numbers(one, "difference", "lower", "upper", "p")) for one in saved["versus"])
+            table = tuple(_numbers(one, "precision", "recall", "f1") for one in saved["table"])
+            lists = {name: tuple(saved[name]) for name in ("metrics", "notes", "classes")}
+            confusion = tuple(tuple(row) for row in saved["confusion"])
+            rest = {name: saved[name] for name in ("main", "titles", "count", "unit")}
+            return cls(rows=rows, versus=versus, table=table, confusion=confusion, **lists, **rest)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelFileError(f"the file of scores is damaged: {error!r}; train the model anew") from error
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(
+            title=f"Scores on {self.count:,} held-back {'sequence' if self.count == 1 else 'sequences'}",
+            caption=f"Sorted by {self.titles[self.main]}, with its 95% interval (resampled by {self.unit}).",
+            box=SIMPLE_HEAD,
+            title_justify="left",
+            caption_justify="left",
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("method")
+        for metric in self.metrics:
+            table.add_column(escape(self.titles[metric]), justify="right")
+        table.add_column("95% interval", justify="right")
+        for row in self.rows:
+            cells = [figure(row.values.get(metric, math.nan)) for metric in self.metrics]
+            bounds = "" if math.isnan(row.lower) else f"{figure(row.lower)} to {figure(row.upper)}"
+            table.add_row(escape(row.name), *cells, bounds, style="bold green" if row.model else None)
+        yield table
+        yield Text(f"  {self.verdict()[:1].upper()}{self.verdict()[1:]}.", style="bold")
+        for row in self.rows:
+            if row.note:
+                yield Text(f"  {row.name}: {row.note}", style="dim")
+        for note in self.notes:
+            yield Text(f"  {note}", style="dim")
+
+    def print(self, console: Console | None = None) -> None:
+        """The table, the verdict, the notes."""
+        (console or Console()).print(self)
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
+        with console.capture() as capture:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def figure(value: float) -> str:
+    """A figure as a table shows it."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def _p(value: float) -> str:
+    return "< 0.002" if value < 0.002 else f"= {value:.2g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _numbers(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The same with None as NaN."""
+    return {name: math.nan if name in names and one is None else one for name, one in values.items()}

@@ -1,0 +1,126 @@
+"""A classifier or labeller in a folder: config.json, model.safetensors, and the modality's own files."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from latchwork import storage
+from latchwork.cells import Cell
+from latchwork.errors import ConfigError, DataError, ModelFileError, did_you_mean
+from latchwork.layers import Network
+from latchwork.tasks.classify import Classify
+from latchwork.tasks.label import Label
+from latchwork.tasks.sequence_pipeline import MODALITIES, SequencePipeline, SequenceTask, build
+from latchwork.tasks.targets import Targets
+
+FORMAT = 1
+TASKS: dict[str, Any] = {"classify": Classify, "label": Label}
+
+
+class SequenceFile(BaseModel):
+    """config.json of a classifier or labeller. files: the hash of each of the modality's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int
+    latchwork: str
+    task: dict[str, Any]
+    network: dict[str, Any]
+    kind: str
+    modality: dict[str, Any]
+    files: dict[str, str]
+    targets: dict[str, Any]
+    temperature: float
+    threshold: float | None
+    embedding: int
+    weights: str
+
+
+def save_sequences(pipeline: SequencePipeline, folder: Path, version: str) -> None:
+    """Write the files, whole or not at all; config.json names the hashes of those it belongs to."""
+    weights = storage.pack_tensors(pipeline.module.state_dict())
+    storage.write_bytes(folder / "model.safetensors", weights)
+    files = pipeline.modality.files()
+    for name, data in files.items():
+        storage.write_bytes(folder / name, data)
+    embedding = getattr(pipeline.module.encoder, "embedding", None)
+    file = SequenceFile(
+        format=FORMAT,
+        latchwork=version,
+        task={"name": pipeline.name, **plain(pipeline.task)},
+        network=pipeline.network.to_dict(),
+        kind=pipeline.modality.kind,
+        modality=pipeline.modality.to_dict(),
+        files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        targets=pipeline.targets.to_dict(),
+        temperature=pipeline.temperature,
+        threshold=pipeline.threshold,
+        embedding=pipeline.task.embedding if embedding is None else embedding.embedding_dim,
+        weights=storage.sha256(weights),
+    )
+    storage.write_json(folder / "config.json", file)
+
+
+def load_sequences(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> SequencePipeline:
+    """Read and check them. A cell of one's own is named in ``cells``: code is never read from a file."""
+    path = folder / "config.json"
+    raw = storage.read_json(path)
+    storage.check_version(raw.get("format"), FORMAT, path)
+    file = storage.read_json(path, SequenceFile)
+    files = {}
+    for name, digest in file.files.items():
+        if Path(name).name != name:
+            raise ModelFileError(f'{path} is damaged: it names the file "{name}"')
+        files[name] = storage.read_bytes(folder / name)
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise ModelFileError(f"{folder / name} is not the file that config.json was written with")
+    try:
+        if file.kind not in MODALITIES:
+            raise ModelFileError(f'{path} is damaged: it names the kind "{file.kind}"')
+        task = task_from(file.task)
+        network = Network.from_dict(file.network, cells=cells)
+        modality = MODALITIES[file.kind].from_dict(file.modality, files)
+        targets = Targets.from_dict(file.targets)
+        vectors = torch.zeros(modality.features.vocabulary, file.embedding) if modality.features.vocabulary else None
+        module = build(task, modality.features, targets, network, vectors)
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}; train the model anew or take it from a backup") from error
+    expected = {name: (tuple(value.shape), value.dtype) for name, value in module.state_dict().items()}
+    weights = storage.read_tensors(folder / "model.safetensors", expected)
+    if storage.sha256(folder / "model.safetensors") != file.weights:
+        raise ModelFileError(f"{folder}: model.safetensors is not the file that config.json was written with")
+    if not file.temperature > 0:
+        raise ModelFileError(f"{path} is damaged: the temperature is {file.temperature}")
+    module.load_state_dict(weights)
+    module.eval()
+    return SequencePipeline(modality, task, network, targets, module, file.temperature, file.threshold)
+
+
+def plain(task: SequenceTask) -> dict[str, Any]:
+    """The options as JSON holds them."""
+    return TypeAdapter(type(task)).dump_python(task, mode="json")
+
+
+def task_from(options: Mapping[str, Any]) -> SequenceTask:
+    """The task from plain values; an unknown name is a ConfigError that says which was meant."""
+    kind = TASKS.get(str(options.get("name")))
+    if kind is None:
+        raise ConfigError(f'no task is called "{options.get("name")}"; expected {", ".join(TASKS)}')
+    known = {one.name for one in fields(kind)}
+    values = {name: value for name, value in options.items() if name != "name"}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f'{options["name"]} has no option "{name}"{did_you_mean(name, known)}')
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"option {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+
+
+__all__ = ["TASKS", "SequenceFile", "load_sequences", "plain", "save_sequences", "task_from"]

@@ -1,0 +1,166 @@
+"""Labels as numbers and back, fixed by the training labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latchwork.errors import DataError, ModelFileError, did_you_mean
+from latchwork.sequences import Labelled
+
+Kind = Literal["class", "labels", "ordinal", "number", "steps"]
+KINDS: tuple[Kind, ...] = ("class", "labels", "ordinal", "number", "steps")
+SEPARATOR = "|"
+UNKNOWN = -1
+"""Of a step whose label training never saw: it is in no loss, and always wrong."""
+MANY_NUMBERS = 20
+"""From so many different fractional labels on, they are taken for measurements and not for names of classes."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is asked, and how labels become numbers.
+
+    kind     class, labels (any number of several), ordinal (classes in order), number, or steps (a label each)
+    classes  their names, sorted (ordinal: by value); none for a number
+    counts   how often each stood in training
+    center, spread  mean and deviation of a number in training
+    spans    steps: labels mark spans
+    """
+
+    kind: Kind
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    center: float = 0.0
+    spread: float = 1.0
+    spans: bool = False
+
+    @classmethod
+    def fit(cls, labelled: Labelled, rows: NDArray[np.int64], kind: str, spans: bool | None = None) -> "Targets":
+        """From the training labels alone. kind: "auto" decides by them. Raises :class:`DataError`."""
+        chosen = labelled.select(rows)
+        labels = [label for label in chosen.labels if label is not None]
+        if not labels:
+            raise DataError("no training sequence has a label, so there is nothing to learn from")
+        if kind == "steps":
+            names, counts = np.unique(np.concatenate([np.array(one, str) for one in labels]), return_counts=True)
+            marked = any(name[:2] in ("B-", "I-") for name in names.tolist()) if spans is None else spans
+            return cls._several("steps", names, counts, spans=marked)
+        kind = _kind(labels) if kind == "auto" else kind
+        if kind in ("number", "ordinal"):
+            values = np.array([_number(label, place) for label, place in _placed(chosen)])
+            if kind == "number":
+                spread = float(values.std())
+                if spread == 0:
+                    raise DataError(f"every training label is {values[0]:g}: there is nothing to tell apart")
+                return cls("number", center=float(values.mean()), spread=spread)
+            names, counts = np.unique(values, return_counts=True)
+            return cls._several("ordinal", [f"{value:g}" for value in names], counts)
+        if kind == "labels":
+            split = [part for label in labels for part in _parts(label)]
+            if not split:
+                raise DataError("no training sequence has any label, so there is nothing to learn from")
+            return cls._several("labels", *np.unique(np.array(split, str), return_counts=True))
+        return cls._several("class", *np.unique(np.array([str(label) for label in labels], str), return_counts=True))
+
+    @classmethod
+    def _several(cls, kind: Kind, names: Any, counts: Any, spans: bool = False) -> "Targets":
+        names = tuple(str(name) for name in names)
+        if len(names) < 2 and kind != "labels":
+            raise DataError(f'every training label is "{names[0]}": there is nothing to tell apart')
+        return cls(kind, names, tuple(int(count) for count in counts), spans=spans)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for each sequence, or step."""
+        return 1 if self.kind in ("number", "ordinal") else len(self.classes)
+
+    def encode(self, labelled: Labelled) -> list[Any]:
+        """Each label as numbers: a class number, 0/1 for each class, a standardised number, or an array of class
+        numbers with :data:`UNKNOWN`; None where there is no label.
+
+        Raises :class:`DataError` for a label of a whole sequence that training never saw.
+        """
+        code = {name: index for index, name in enumerate(self.classes)}
+        made: list[Any] = []
+        for label, place in zip(labelled.labels, labelled.places, strict=True):
+            if label is None:
+                made.append(None)
+            elif self.kind == "steps":
+                made.append(np.array([code.get(str(one), UNKNOWN) for one in label], np.int64))
+            elif self.kind == "number":
+                made.append((_number(label, place) - self.center) / self.spread)
+            elif self.kind == "labels":
+                marks = np.zeros(len(self.classes), np.float32)
+                marks[[self._code(part, code, place) for part in _parts(label)]] = 1.0
+                made.append(marks)
+            else:
+                name = f"{_number(label, place):g}" if self.kind == "ordinal" else str(label)
+                made.append(self._code(name, code, place))
+        return made
+
+    def _code(self, name: str, code: Mapping[str, int], place: str) -> int:
+        if name not in code:
+            known = ", ".join(self.classes[:8]) + (", …" if len(self.classes) > 8 else "")
+            raise DataError(
+                f'{place}: the label "{name}" was never seen in training, which has {known}'
+                f"{did_you_mean(name, self.classes)}; mend the label, leave the row out, or train on some"
+            )
+        return code[name]
+
+    def weights(self) -> NDArray[np.float32]:
+        """[classes] so that every class counts as much as any other: n / (classes · count), 1 on average over rows."""
+        counts = np.maximum(np.array(self.counts, np.float64), 1)
+        return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Targets":
+        """The inverse of :meth:`to_dict`."""
+        try:
+            made = cls(**{**data, "classes": tuple(data["classes"]), "counts": tuple(data["counts"])})
+        except (TypeError, KeyError) as error:
+            raise ModelFileError(f"the labels of the model are damaged: {error}; train the model anew") from error
+        good = made.kind in KINDS and len(made.counts) == len(made.classes) and made.spread > 0
+        if not good or not all(isinstance(name, str) for name in made.classes):
+            raise ModelFileError("the labels of the model are damaged; train the model anew or take it from a backup")
+        return made
+
+
+def _placed(labelled: Labelled) -> list[tuple[Any, str]]:
+    both = zip(labelled.labels, labelled.places, strict=True)
+    return [(label, place) for label, place in both if label is not None]
+
+
+def _parts(label: Any) -> list[str]:
+    """Several labels: a tuple, or a cell with separators; an empty cell has none."""
+    parts = label if isinstance(label, (tuple, list)) else str(label).split(SEPARATOR)
+    return [part for one in parts if (part := str(one).strip())]
+
+
+def _number(label: Any, place: str) -> float:
+    try:
+        value = float(label)
+    except (TypeError, ValueError):
+        value = np.nan
+    if not np.isfinite(value):
+        raise DataError(f'{place}: the label "{label}" is no number, expected one (or give target=class)')
+    return value
+
+
+def _kind(labels: Sequence[Any]) -> str:
+    """Several where labels hold separators, a number where they are many different fractions, else a class."""
+    if any(isinstance(label, (tuple, list)) or SEPARATOR in str(label) for label in labels):
+        return "labels"
+    names = {str(label) for label in labels}
+    try:
+        values = [float(name) for name in names]
+    except ValueError:
+        return "class"
+    fractions = sum(value != round(value) for value in values if np.isfinite(value))
+    return "number" if len(names) > MANY_NUMBERS and fractions > len(names) / 2 else "class"
