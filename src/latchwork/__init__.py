@@ -10,17 +10,21 @@ from latchwork.version import __version__  # isort: skip  (the modules below ask
 from latchwork.evaluation import cross_validate
 from latchwork.layers import GRU, LSTM, RNN, Network, Recurrent
 from latchwork.model import Model, fit, load
-from latchwork.tasks import Forecast
+from latchwork.sequence_model import SequenceModel
+from latchwork.tasks import Classify, Forecast, Label
 from latchwork.training import Training
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Classify",
     "Forecast",
+    "Label",
     "Model",
     "Network",
     "Recurrent",
+    "SequenceModel",
     "Training",
     "__version__",
     "cross_validate",

@@ -21,12 +21,13 @@ from latchwork.doctor import doctor as examine
 from latchwork.errors import ConfigError, DataError, LatchworkError, did_you_mean
 from latchwork.evaluation import cross_validate
 from latchwork.layers import Network
-from latchwork.model import fit, load, run_folder, write_frame
-from latchwork.tasks import Forecast
+from latchwork.model import Model, fit, load, run_folder, write_frame
+from latchwork.sequence_model import SequenceModel
+from latchwork.tasks import Classify, Forecast, Label
 from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
 from latchwork.version import __version__
-from latchwork.view import print_data, telling
+from latchwork.view import print_data, print_examples, telling
 
 Options = Parameter(name="*")
 out, err = Console(), Console(stderr=True)
@@ -86,6 +87,75 @@ def train_forecast(
     )
 
 
+@train.command(name="classify")
+def train_classify(
+    data: Path,
+    /,
+    *,
+    task: Annotated[Classify, Options] = Classify(),  # noqa: B008 a frozen value
+    network: Annotated[Network, Options] = Network(),  # noqa: B008 a frozen value
+    training: Annotated[Training, Options] = Training(),  # noqa: B008 a frozen value
+    run: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a classifier of texts, series or images and score it beside baselines.
+
+    Args:
+        data: A table, a text file, a .ts or .arff file, an archive or folder of tables, a folder of images, or .npz.
+        run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
+        resume: Go on with an interrupted run in that folder.
+    """
+    _train_labelled(task, data, network, training, run, resume)
+
+
+@train.command(name="label")
+def train_label(
+    data: Path,
+    /,
+    *,
+    task: Annotated[Label, Options] = Label(),  # noqa: B008 a frozen value
+    network: Annotated[Network, Options] = Network(),  # noqa: B008 a frozen value
+    training: Annotated[Training, Options] = Training(),  # noqa: B008 a frozen value
+    run: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a labeller of steps or words and score it beside baselines.
+
+    Args:
+        data: A file of columns (.conll, .conllu), a table with a label for each row, json lines of tokens and tags.
+        run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
+        resume: Go on with an interrupted run in that folder.
+    """
+    _train_labelled(task, data, network, training, run, resume)
+
+
+def _train_labelled(
+    task: Classify | Label, data: Path, network: Network, training: Training, run: Path | None, resume: bool
+) -> None:
+    folder = run or Path("runs") / data.name.split(".")[0]
+    with telling(err) as tell:
+        model = fit(
+            task,
+            data,
+            network=network,
+            training=training,
+            run=folder,
+            resume=resume,
+            callbacks=[TrainingProgress(err)],
+            progress=tell,
+        )
+    assert model.setup is not None
+    assert model.outcome is not None
+    if model.outcome.stopped == "interrupted":
+        sys.exit(130)
+    print_examples(model.setup, model.findings, out)
+    if model.evaluation is not None:
+        model.leaderboard().print(out)
+    if (folder / "report.html").exists():
+        out.print(f"[dim]report[/]  {folder / 'report.html'}")
+    out.print(f"[dim]next[/]    latchwork predict {folder} new-data", highlight=False)
+
+
 @backtest.command(name="forecast")
 def backtest_forecast(
     data: Path,
@@ -131,28 +201,43 @@ def evaluate(run: Path, data: Path | None = None, /) -> None:
     model = load(run)
     if data is None:
         model.leaderboard().print(out)
-        return
-    with telling(err) as tell:
-        evaluation = model.evaluate(data, progress=tell)
-    evaluation.leaderboard.print(out)
+    elif isinstance(model, SequenceModel):
+        model.evaluate(data).scoreboard.print(out)
+    else:
+        with telling(err) as tell:
+            evaluation = model.evaluate(data, progress=tell)
+        evaluation.leaderboard.print(out)
 
 
 @app.command
 def predict(run: Path, data: Path | None = None, /, *, future: Path | None = None, output: Path | None = None) -> None:
-    """Forecast from the end of the known rows, or of a file.
+    """Forecast from the end of the known rows, or of a file; or say what each sequence of a file is.
 
     Args:
         run: Run folder.
-        data: A file to forecast from, instead of the rows that the run knows.
+        data: A file to forecast from, instead of the rows that the run knows; for classify and label it is needed.
         future: A file with the covariates that are known ahead.
         output: .csv, .parquet or .jsonl to write; default: csv on standard output.
     """
-    frame = load(run).predict(data, future=future)
+    model = load(run)
+    if isinstance(model, SequenceModel):
+        if data is None or future is not None:
+            raise ConfigError(f"a model of the task {model.pipeline.name} answers a file: latchwork predict {run} file")
+        frame = model.predict(data)
+    else:
+        frame = model.predict(data, future=future)
     if output is None:
         sys.stdout.write(frame.write_csv())
         return
     write_frame(frame, output)
     err.print(f"{len(frame)} rows written to {output}")
+
+
+def _forecaster(run: Path, what: str) -> Model:
+    model = load(run)
+    if isinstance(model, SequenceModel):
+        raise ConfigError(f"{what} is for forecasters, and {run} holds a model of the task {model.pipeline.name}")
+    return model
 
 
 @app.command
@@ -163,7 +248,7 @@ def update(run: Path, data: Path, /) -> None:
         run: Run folder.
         data: A file with rows that follow those the run knows.
     """
-    model = load(run)
+    model = _forecaster(run, "update")
     count = model.update(data)
     model.save(run_folder(run))
     err.print(f"{count} rows taken in; latchwork predict {run} forecasts from there", highlight=False)
@@ -181,8 +266,7 @@ def stream(run: Path, /, *, rows: Path | None = None, output: Path | None = None
         output: A file for the answers, instead of standard output.
         snapshot: A file for the state: restored from where it exists, written at the end.
     """
-    model = load(run)
-    live = model.stream()
+    live = _forecaster(run, "stream").stream()
     if snapshot is not None and snapshot.exists():
         live.restore(storage.read_bytes(snapshot))
     bad = 0
@@ -245,12 +329,12 @@ def configured(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The options of a TOML file: sections [forecast], [network], [training], every name known."""
+    """The options of a TOML file: a section for the task, [network], [training], every name known."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    sections = {"forecast": Forecast, "network": Network, "training": Training}
+    sections = {"forecast": Forecast, "classify": Classify, "label": Label, "network": Network, "training": Training}
     options: dict[str, Any] = {}
     for section, values in tree.items():
         if section not in sections or not isinstance(values, dict):
@@ -273,7 +357,8 @@ def main(tokens: list[str] | None = None) -> None:
     try:
         words, options = configured(words)
         if options:
-            app.config = Dict({"train": {"forecast": options}, "backtest": {"forecast": options}})
+            tasks = {"forecast": options, "classify": options, "label": options}
+            app.config = Dict({"train": tasks, "backtest": {"forecast": options}})
         app(words, exit_on_error=False, print_error=False)
     except (LatchworkError, CycloptsError) as error:
         if debug:

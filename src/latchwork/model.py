@@ -2,22 +2,22 @@
 
 import dataclasses
 import io
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import polars as pl
 
-from latchwork import storage
+from latchwork import storage, toml
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, LatchworkError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
 from latchwork.layers import Network
 from latchwork.modalities import RawTable, read
+from latchwork.sequence_model import SequenceModel, fit_labelled, load_labelled
 from latchwork.streaming import Stream, Tracked, column_names, replay
-from latchwork.tasks import Forecast, ForecastSetup, Pipeline, load_pipeline, save_pipeline
+from latchwork.tasks import Classify, Forecast, ForecastSetup, Label, Pipeline, load_pipeline, save_pipeline
 from latchwork.training import Callback, Outcome, Training
 from latchwork.training import fit as train
 from latchwork.version import __version__
@@ -28,6 +28,7 @@ Data = Any
 Progress = Callable[[str, float], None]
 
 
+@overload
 def fit(
     task: Forecast,
     data: Data,
@@ -38,12 +39,36 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
-) -> "Model":
-    """Train ``task`` on ``data``, score it on the rows held back, and return the model.
+) -> "Model": ...
+@overload
+def fit(
+    task: Classify | Label,
+    data: Data,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> SequenceModel: ...
+def fit(
+    task: Forecast | Classify | Label,
+    data: Data,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> "Model | SequenceModel":
+    """Train ``task`` on ``data``, score it on what is held back, and return the model.
 
     Args:
-        task: What to forecast, and how it is judged.
-        data: A file (csv, tsv, parquet, json lines) or a frame (pandas, polars, pyarrow).
+        task: What is asked, and how it is judged: Forecast, Classify or Label.
+        data: A file (csv, tsv, parquet, json lines; for Classify and Label also texts, archives, folders of images,
+            see :class:`latchwork.modalities.SourceOptions`) or a frame (pandas, polars, pyarrow).
         network: The recurrent network; None: by the data.
         training: How it is trained; None: by the data.
         run: A folder for checkpoints, the log, the model and the report. None: nothing is written.
@@ -57,6 +82,9 @@ def fit(
     folder = None if run is None else Path(run)
     if folder is not None and (folder / "model" / "config.json").exists() and not resume:
         raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    if not isinstance(task, Forecast):
+        shared: dict[str, Any] = {"run": folder, "resume": resume, "callbacks": callbacks, "progress": progress}
+        return fit_labelled(task, data, network=network, training=training, **shared)
     raw = read(data, task.table)
     _check_columns(task, raw)
     began = folder is not None and not folder.exists()
@@ -96,10 +124,14 @@ def fit(
     return model
 
 
-def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model":
+def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model | SequenceModel":
     """Read a run folder (or its model folder). Cells of one's own are named in ``cells``: a file never brings code."""
     folder = run_folder(run)
     inner = folder / "model"
+    config = storage.read_json(inner / "config.json") if (inner / "config.json").is_file() else {}
+    named = config.get("task") if isinstance(config, dict) else None
+    if isinstance(named, dict) and named.get("name") in ("classify", "label"):
+        return load_labelled(folder, cells)
     pipeline = load_pipeline(inner, cells)
     scores = folder / "leaderboard.json"
     return Model(
@@ -193,12 +225,7 @@ class Model:
         }
         if self.training is not None:
             parts["training"] = self.training.to_mapping()
-        lines = []
-        for section, options in parts.items():
-            lines.append(f"[{section}]")
-            lines += [f"{name} = {_toml(value)}" for name, value in options.items() if value is not None]
-            lines.append("")
-        return "\n".join(lines)
+        return toml.dumps(parts)
 
     def card(self) -> str:
         """What the model is, in a page of Markdown."""
@@ -230,11 +257,6 @@ class Model:
             self.setup, self.raw, self.training, self.outcome, self.evaluation, streamed, self.config()
         )
         write_report(Path(path), self.reported)
-
-
-def _toml(value: Any) -> str:
-    """A plain value as TOML writes it, which is as JSON does but for two characters."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def _check_columns(task: Forecast, raw: RawTable) -> None:

@@ -18,17 +18,22 @@ SPARE_BITS = 20.0
 MOST_SCORED = 5_000
 """Sequences that are looked at of the part that is scored."""
 
-MOST_STEPS = 5_000_000
+MOST_STEPS = 8_000_000
 """Steps of the other side that are looked at."""
 
 Hashes = NDArray[np.uint64]
 
 
 class Shared(NamedTuple):
-    """pairs of rows (scored, known), one for each scored row that shares a run; ``words``: the steps are words."""
+    """pairs of rows (scored, known), one for each scored row that shares a run.
+
+    looked_at, compared  so many of the scored and of the known were looked at
+    words                the steps are words
+    """
 
     pairs: list[tuple[int, int]]
     looked_at: int
+    compared: int
     steps: int
     words: bool
 
@@ -62,20 +67,20 @@ def shared_runs(
     lengths = [np.array([len(one) for one in hashes], np.int64) for hashes in sides]
     flat = [np.concatenate([*hashes, np.zeros(0, np.uint64)]) for hashes in sides]
     if min(map(len, flat)) < steps:
-        return Shared([], len(sides[0]), steps, words)
+        return Shared([], len(sides[0]), len(sides[1]), steps, words)
     bits = _bits(flat, lengths)
     runs = [_runs(one, cost, length, steps) for one, cost, length in zip(flat, bits, lengths, strict=True)]
     least = SPARE_BITS + np.log2(len(flat[0])) + np.log2(len(flat[1]))
     mine, theirs = ((hashes[rare >= least], owner[rare >= least]) for hashes, owner, rare in runs)
     if not len(mine[0]) or not len(theirs[0]):
-        return Shared([], len(sides[0]), steps, words)
+        return Shared([], len(sides[0]), len(sides[1]), steps, words)
     order = np.argsort(theirs[0], kind="stable")
     at = np.minimum(np.searchsorted(theirs[0][order], mine[0]), len(order) - 1)
     hits = np.flatnonzero(theirs[0][order][at] == mine[0])
     owners, first = np.unique(mine[1][hits], return_index=True)
     partners = theirs[1][order[at[hits[first]]]]
     pairs = [(scored[one], known[other]) for one, other in zip(owners.tolist(), partners.tolist(), strict=True)]
-    return Shared(pairs, len(sides[0]), steps, words)
+    return Shared(pairs, len(sides[0]), len(sides[1]), steps, words)
 
 
 class _Words:

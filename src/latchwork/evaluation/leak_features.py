@@ -45,8 +45,8 @@ def telling_features(
     """Features of the training rows that alone predict the label nearly perfectly, the best first.
 
     A number is cut into bins, learned on every second row and judged on the others: the share of right answers, every
-    class counting alike, or R² (of bins, or of ranks) for a number as label. A word is judged by F1: does it occur where, and only where, the
-    class is?
+    class counting alike, or R² (of bins, or of ranks) for a number as label. A word is judged by F1: does it occur
+    where, and only where, the class is?
     """
     rows = [row for row in train if labelled.labels[row] is not None]
     if len(rows) > MOST_ROWS:

@@ -5,7 +5,6 @@ the training part, for a single feature that gives the label away, and for an or
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from latchwork.evaluation.leak_content import shared_runs
 from latchwork.evaluation.leak_features import telling_features
 from latchwork.modalities import SourceOptions
 from latchwork.sequences import Encoded, Labelled, Split
+from latchwork.sequences.dealing import FEWEST_WORDS, plain_text
 
 Severity = Literal["leak", "suspect", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "suspect", "note")
@@ -24,9 +24,6 @@ SEVERITIES: tuple[Severity, ...] = ("leak", "suspect", "note")
 EXAMPLES = 3
 MANY = 0.01
 """From this share of the scored sequences on, what they have in common with training is a leak and no accident."""
-
-FEWEST_WORDS = 3
-"""Texts with fewer different words are alike by chance."""
 
 SHIFT = 0.1
 """Least distance between the shares of labels of two parts that is told."""
@@ -168,21 +165,6 @@ def _copies(labelled: Labelled, split: Split) -> list[Finding]:
     return found
 
 
-def plain_text(content: Any) -> str:
-    """A text without what doesn't tell it from a copy: case, digits (all are 0), signs and spaces; "" for no text."""
-    if isinstance(content, (tuple, list)):
-        if not all(isinstance(one, str) for one in content):
-            return ""
-        content = " ".join(content)
-    if not isinstance(content, str):
-        return ""
-    return _SIGNS.sub(" ", _DIGITS.sub("0", content.casefold())).strip()
-
-
-_DIGITS = re.compile(r"\d+")
-_SIGNS = re.compile(r"[\W_]+")
-
-
 def _two_places(labelled: Labelled, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     return tuple(f"{labelled.places[one]} and {labelled.places[other]}" for one, other in pairs[:EXAMPLES])
 
@@ -200,11 +182,14 @@ def _runs(labelled: Labelled, split: Split, encoded: Sequence[Encoded] | None) -
         if not pairs:
             continue
         share = len(pairs) / shared.looked_at
+        one = "one" if shared.compared == len(known) else f"one of the first {shared.compared:,}"
         sentence = (
             f"{len(pairs):,} of {shared.looked_at:,} {part} sequences share a run of {shared.steps} steps or more "
-            f"with one in {_against(part)}"
+            f"with {one} in {_against(part)}"
         )
         advice = "Windows of one recording overlap: name it as the group, or cut by time before windows are made."
+        if shared.words:
+            advice = "A passage was copied: remove one of them, or name what they were copied from as the group."
         severity = "leak" if share >= MANY and not shared.words else "suspect"
         found.append(Finding(severity, "overlap", sentence, advice, _two_places(labelled, pairs), share))
     return found

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork import metrics as numbers
-from latchwork import optional
 from latchwork.baselines import CLASSIFY_BASELINES, LABEL_BASELINES, Side, run_sequence_baselines
-from latchwork.errors import DataError, MissingExtra
+from latchwork.errors import DataError
 from latchwork.evaluation.scoreboard import Scoreboard, ScoreRow, Versus
 from latchwork.metrics import LOWER_IS_BETTER
 from latchwork.sequences import Labelled
@@ -331,20 +330,13 @@ def _figure(truth: Truth, method: Method, main: str) -> Callable[[Rows], float]:
 
 def _area(marks: NDArray[np.bool_], scores: Array) -> float:
     """ROC-AUC by ranks, ties half."""
-    ranks = optional.load("scipy.stats").rankdata(scores) if _has_scipy() else scores.argsort().argsort() + 1.0
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     positive = int(marks.sum())
     rest = len(marks) - positive
     if not positive or not rest:
         return math.nan
     return float((ranks[marks].sum() - positive * (positive + 1) / 2) / (positive * rest))
-
-
-def _has_scipy() -> bool:
-    try:
-        optional.load("sklearn")
-    except MissingExtra:
-        return False
-    return True
 
 
 def _details(scores: Any, truth: Truth) -> tuple[tuple[tuple[int, ...], ...], tuple[dict[str, Any], ...]]:

@@ -112,10 +112,11 @@ def _cut(ops: Sequence[Op], edge: set[int], kept: set[int], computed: set[int]) 
 
     for index in scope:
         op = ops[index]
-        # What the step computes anyway is kept rather than something as wide that it does not.
-        room = op.width * READ if index in kept else op.width * KEPT + (2 if index in computed else 3)
-        join((index, 0), (index, 1), room)
         again = _again(op)
+        room = op.width * (READ if index in kept else KEPT)
+        if index not in computed:  # the step has to compute it as well
+            room += 1 + sum(_again(ops[made]) % INFINITE for made in _closure(ops, [index]) - computed)
+        join((index, 0), (index, 1), room + 2)
         if again:
             join(source, (index, 0), again)
         if again < INFINITE:

@@ -1,5 +1,6 @@
 """How sequences are dealt to the parts of a split: strata of labels, units that stay whole, cuts in time."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from numbers import Real
@@ -12,6 +13,9 @@ from latchwork.errors import DataError
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
+FEWEST_WORDS = 3
+"""Texts with fewer different words are alike by chance: only when they are the same are they taken to be."""
 
 BINS = 10
 """Numbers are spread over the parts by so many bins of equal size."""
@@ -61,6 +65,30 @@ def _binned(labels: list[Any]) -> Rows:
         distinct = np.unique(np.quantile(values[known], np.arange(BINS) / BINS))
     bins = np.searchsorted(distinct, values, side="right") - 1
     return np.where(known, bins, -1).astype(np.int64)
+
+
+def plain_text(content: Any) -> str:
+    """A text without what doesn't tell it from a copy: case, digits (all are 0), signs and spaces; "" for no text."""
+    if isinstance(content, (tuple, list)):
+        if not all(isinstance(one, str) for one in content):
+            return ""
+        content = " ".join(content)
+    if not isinstance(content, str):
+        return ""
+    return _SIGNS.sub(" ", _DIGITS.sub("0", content.casefold())).strip()
+
+
+_DIGITS = re.compile(r"\d+")
+_SIGNS = re.compile(r"[\W_]+")
+
+
+def same_content(contents: Sequence[Any], fingerprints: Sequence[str]) -> list[str]:
+    """Keys that are equal where contents are; for texts of a few words, but for case, digits, signs and spaces."""
+    keys = []
+    for content, fingerprint in zip(contents, fingerprints, strict=True):
+        plain = plain_text(content)
+        keys.append(plain if len(set(plain.split())) >= FEWEST_WORDS else fingerprint)
+    return keys
 
 
 def units_of(groups: Sequence[str] | None, same: Sequence[str] | None, count: int) -> Rows:

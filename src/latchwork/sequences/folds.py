@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.errors import ConfigError, DataError
-from latchwork.sequences.dealing import Array, Rows, cut_by_time, deal, strata_of, units_of
+from latchwork.sequences.dealing import Array, Rows, cut_by_time, deal, same_content, strata_of, units_of
 from latchwork.sequences.examples import PARTS, Labelled, Part
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -57,11 +57,12 @@ def split_examples(
 ) -> list[Split]:
     """One hold-out split, or as many as there are folds, from what the file says: labels, entities, time, own parts.
 
-    ``duplicates`` keeps equal contents on one side; None: for texts. ``own_parts=False`` ignores the file's own split.
+    ``duplicates`` keeps equal contents on one side, and texts that differ in case, digits, signs and spaces alone;
+    None: where contents are texts. ``own_parts=False`` ignores the file's own split.
     """
     if duplicates is None:
         duplicates = bool(labelled.content) and all(_is_text(content) for content in labelled.content[:100])
-    same = labelled.fingerprints() if duplicates else None
+    same = same_content(labelled.content, labelled.fingerprints()) if duplicates else None
     parts = labelled.parts if own_parts else None
     held = {"groups": labelled.groups, "order": labelled.order, "parts": parts, "same": same}
     if folds is None:
