@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from latchwork import storage
-from latchwork.cli import main, read_config
+from latchwork.cli import main
+from latchwork.cli.config import read_config
 from latchwork.errors import ModelFileError
 
 sys.path.insert(0, str(Path(__file__).parent))

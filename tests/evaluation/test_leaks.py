@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latchwork.evaluation import Finding, audit
-from latchwork.evaluation.leaks import plain_text
 from latchwork.sequences import Encoded, Labelled, Split, hold_out
+from latchwork.sequences.dealing import plain_text
 
 ROWS = 300
 

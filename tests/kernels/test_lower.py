@@ -97,12 +97,12 @@ def joint(*ops: Op) -> Lowered:
 
 def test_the_smallest_cut_is_kept() -> None:
     h, x, g = Value(0), Value(1), Value(2)
-    # σ(h) is kept, and what is cheap to make of it is not; the input is there anyway.
+    # σ(h) is kept, and what is cheap to make of it is not.
     halves = split(
         joint(
             Op("sigmoid", 4, (h,)),
             Op("sub", 4, (1.0, Value(3))),
-            Op("mul", 4, (Value(4), x)),
+            Op("mul", 4, (Value(4), Value(3))),
             Op("mul", 4, (g, Value(5))),
         ),
         [],
@@ -110,6 +110,27 @@ def test_the_smallest_cut_is_kept() -> None:
     assert halves.saved == (4,)
     assert [op.kind for op in halves.saving.ops if op.kind != "load"] == ["sigmoid"]
     assert [op.kind for op in halves.backward.ops if op.kind != "load"] == ["sub", "mul", "mul"]
+    # The input would have to be read as well: what was made of it and σ(h) is one number in place of two.
+    gate = joint(
+        Op("add", 4, (h, x)), Op("sigmoid", 4, (Value(3),)), Op("mul", 4, (Value(4), x)), Op("mul", 4, (g, Value(5)))
+    )
+    halves = split(Lowered(gate.ops, [Write("state", 0, 0, 4), gate.writes[1]]), [])
+    assert halves.saved == (4,)
+    assert [op.kind for op in halves.backward.ops] == ["load", "load", "mul"]
+    # tanh of a number that is kept anyway is taken once more.
+    halves = split(
+        joint(
+            Op("sum", 1, (h,)),
+            Op("mul", 4, (h, Value(3))),
+            Op("tanh", 4, (Value(4),)),
+            Op("mul", 4, (Value(4), Value(5))),
+            Op("mul", 4, (g, Value(5))),
+            Op("mul", 4, (Value(7), Value(6))),
+        ),
+        [],
+    )
+    assert halves.saved == (4,)
+    assert "tanh" in [op.kind for op in halves.backward.ops]
     # A number for each row is kept rather than the columns that it was made of.
     halves = split(joint(Op("tanh", 4, (h,)), Op("sum", 1, (Value(3),)), Op("mul", 4, (g, Value(4)))), [])
     assert halves.saved == (1,)

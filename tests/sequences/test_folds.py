@@ -200,6 +200,15 @@ def test_duplicates_are_counted_and_said() -> None:
     assert split_examples(labelled, duplicates=False)[0].duplicates == 0
 
 
+def test_texts_that_differ_in_digits_alone_are_kept_together() -> None:
+    letters = "abcdefghijklmno"
+    content = tuple(f"{'CALL' if row % 2 else 'call'} 0{row} {letters[row % 15]} or me!" for row in range(60))
+    labelled = Labelled(content, ("a", "b") * 30, tuple(map(str, range(60))), ("",) * 60)
+    (split,) = split_examples(labelled)
+    assert split.duplicates == 45
+    assert apart(split, [letters[row % 15] for row in range(60)])
+
+
 def test_entities_after_the_cut_in_time_are_left_out_before_it() -> None:
     groups = ["stays" if row % 10 == 0 else str(row) for row in range(50)]
     labels = ["a", "b"] * 25

@@ -37,7 +37,7 @@ STRENGTHS = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 STOCHASTIC_STRENGTHS = (0.05, 0.5, 5.0)
 """The same for stochastic descent, where each try is dear."""
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-5
 """Weighted words make small gradients: with ten times more the fit stops before it has begun."""
 
 TREES = 150

@@ -1,0 +1,20 @@
+"""The command line's root: what every command hangs on, and where it writes."""
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from latchwork.version import __version__
+
+Options = Parameter(name="*")
+out, err = Console(), Console(stderr=True)
+
+app = App(
+    name="latchwork",
+    help="Learn from sequences with recurrent networks: from a raw file to a trained, scored model that runs live.",
+    version=__version__,
+    result_action="return_value",
+)
+train = App(name="train", help="Train a task on a file; writes a run folder.")
+backtest = App(name="backtest", help="Rolling-origin backtest of a task on a file.")
+app.command(train)
+app.command(backtest)

@@ -1,0 +1,83 @@
+"""Stages and buffers: how many there are, and that no value is written over before it was read for the last time."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import latchwork as lw
+from latchwork.cells import CELLS, Cell, LSTMState
+from latchwork.kernels.cell_program import program_for
+from latchwork.kernels.native import Native, engine
+
+pytestmark = pytest.mark.skipif(engine() is None, reason="installed without the engine")
+
+STAGES = {"rnn": (1, 2), "lstm": (1, 2), "gru": (1, 2), "layernorm_lstm": (9, 6)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages(name: str) -> None:
+    native = Native(program_for(CELLS[name](3, 8), dtype=torch.float32), 3)
+    assert (native.saving.stages, native.backward.stages) == STAGES[name]
+
+
+class Norms(Cell):
+    """A step of sums, products and what lies between them, by a plan."""
+
+    State = LSTMState
+
+    def __init__(self, size: int, plan: tuple[int, ...]) -> None:
+        super().__init__(2, size)
+        self.size, self.plan = size, plan
+        self.input = nn.Linear(2, 2 * size)
+        self.products = nn.ModuleList([nn.Linear(size, size) for _ in plan])
+        self.norms = nn.ModuleList([nn.LayerNorm(size) for _ in plan])
+        self.double()
+
+    def initial_state(self, batch: int) -> LSTMState:
+        zeros = self.input.weight.new_zeros(batch, self.size)
+        return LSTMState(zeros, zeros)
+
+    def project(self, inputs):
+        return (self.input(inputs),)
+
+    def step(self, projected, state, constants=()):
+        values = [*projected[0].chunk(2, -1), state.h, state.c]
+        for at, (kind, product, norm) in enumerate(zip(self.plan, self.products, self.norms, strict=True)):
+            a, b = values[-1 - at % 3], values[-4 + at % 2]
+            values.append(
+                (
+                    lambda a=a, b=b, product=product: product(a) + b,
+                    lambda a=a, b=b, norm=norm: norm(a) * b,
+                    lambda a=a, b=b: a.sigmoid() * b,
+                    lambda a=a, b=b: a - (a * b).mean(-1, keepdim=True),
+                    lambda a=a, b=b: (a + b).tanh(),
+                    lambda a=a, b=b, product=product: product(a * b).amax(-1, keepdim=True) - b,
+                )[kind]()
+            )
+        h = values[-1].tanh()
+        return h, LSTMState(h=h, c=0.5 * values[-2].tanh() + 0.1 * values[-3].sin())
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=7).map(tuple), st.sampled_from([5, 70]), st.integers(1, 9))
+def test_buffers_are_shared_without_harm(plan: tuple[int, ...], size: int, batch: int) -> None:
+    torch.manual_seed(0)
+    cell = Norms(size, plan)
+    inputs = torch.randn(batch, 4, 2, dtype=torch.float64)
+    found = {}
+    for kernel in ("cpu", "loop"):
+        layer = lw.Recurrent(cell, kernel=kernel)
+        layer.zero_grad()
+        given = inputs.clone().requires_grad_()
+        output, _ = layer(given)
+        (output * torch.arange(1, size + 1)).sum().backward()
+        found[kernel] = [output, given.grad, *(p.grad for p in cell.parameters() if p.grad is not None)]
+    for own, expected in zip(found["cpu"], found["loop"], strict=False):
+        torch.testing.assert_close(own, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max() + 1))
+
+
+def test_buffers_are_fewer_than_values() -> None:
+    scheduled = Native(program_for(CELLS["layernorm_lstm"](3, 8), dtype=torch.float32), 3).backward
+    assert scheduled.buffers <= 16
