@@ -35,11 +35,15 @@ void run_stage(const Stage& stage, const Kernels<T>& kernels, const Work<T>& wor
     const int32_t most = blocks == 1 ? temp_size / std::max(rows, 4) / chunk * chunk : chunk;
     for (int32_t column = first_column; column < end; column += most) {
         const int32_t columns = std::min(most, end - column);
+        const auto size_at = [&](int32_t block, int32_t row) { return (rows - row + (blocks - block) - 1) / (blocks - block); };
         for (int32_t block = 0, row = 0; block < blocks; ++block) {
             // Blocks of nearly the same size: one of a single row would read the weights for little.
-            const int32_t size = (rows - row + (blocks - block) - 1) / (blocks - block);
-            kernels.run(stage, work, {row, size, column, columns, most, token + row});
-            row += size;
+            const int32_t size = size_at(block, row), after = row + size;
+            const bool across = block + 1 < blocks, along = column + most < end;
+            const int32_t next = across ? size_at(block + 1, after) : (along && blocks > 1 ? size_at(0, 0) : 0);
+            kernels.run(stage, work, {row, size, column, columns, most, token + row, next, across ? column : column + most,
+                                      across ? token + after : token});
+            row = after;
         }
     }
 }

@@ -56,6 +56,8 @@ struct Block {
     int32_t row, rows, column, columns;
     int32_t temp_stride;  // from row to row of a temp: at least `columns`, a multiple of `pad`
     const int64_t* token;
+    int32_t next_rows = 0, next_column = 0;  // the block after this one in the same stage, for asking early; 0 rows: none
+    const int64_t* next_token = nullptr;
 };
 
 template <class T>

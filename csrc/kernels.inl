@@ -152,11 +152,10 @@ class Runner {
 
     static T total(const T* x, bool splat, int first, int last) {
         Vec<T> lanes_total{};
-        T sum = T(0);
         int j = first;
         if (!splat)
             for (; j + L <= last; j += L) lanes_total += load<T>(x + j);
-        for (int i = 0; i < L; ++i) sum += lanes_total[i];
+        T sum = across<T>(lanes_total);
         for (; j < last; ++j) sum += x[splat ? 0 : j];
         return sum;
     }
@@ -175,6 +174,12 @@ class Runner {
         T* to = place(instruction.dst, stride);
         const External& from = work_.externals[instruction.a.index];
         const int64_t start = instruction.a.offset + block_.column;
+        const int64_t size = from.bfloat16 ? 2 : sizeof(T);
+        for (int r = 0; r < block_.next_rows; ++r) {
+            const char* x = static_cast<const char*>(from.data) +
+                            (block_.next_token[r] * from.width + instruction.a.offset + block_.next_column) * size;
+            for (int64_t i = 0; i < block_.columns * size; i += 64) __builtin_prefetch(x + i);
+        }
         for (int r = 0; r < block_.rows; ++r) {
             T* y = to + int64_t{r} * stride;
             const int64_t at = block_.token[r] * from.width + start;

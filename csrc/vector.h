@@ -53,6 +53,25 @@ inline Vec<T> each(Vec<T> x, F f) {
     return y;
 }
 
+// The sum of the lanes, neighbours by halves: a fixed order.
+template <class T>
+inline T across(Vec<T> x) {
+#ifdef LATCHWORK_WIDE512
+    if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps(cast<__m512>(x));
+#endif
+    for (int half = lanes<T> / 2; half; half /= 2)
+        for (int i = 0; i < half; ++i) x[i] += x[i + half];
+    return x[0];
+}
+
+template <class T>
+inline Vec<T> root(Vec<T> x) {
+#ifdef LATCHWORK_WIDE512
+    if constexpr (sizeof(T) == 4) return cast<Vec<T>>(_mm512_sqrt_ps(cast<__m512>(x)));
+#endif
+    return each<T>(x, [](T a) { return std::sqrt(a); });
+}
+
 // x between two numbers; a NaN stays one. `wide512` units have instructions for this and the next, which GCC does not find.
 template <class T>
 inline Vec<T> between(Vec<T> x, T low, T high) {
@@ -210,8 +229,8 @@ inline Vec<T> unary(Vec<T> a) {
     if constexpr (code == Code::k_copy) return a;
     if constexpr (code == Code::k_neg) return -a;
     if constexpr (code == Code::k_abs) return a < T(0) ? -a : a + T(0);  // + 0: of -0 it makes 0
-    if constexpr (code == Code::k_sqrt) return each<T>(a, [](T x) { return std::sqrt(x); });
-    if constexpr (code == Code::k_rsqrt) return T(1) / each<T>(a, [](T x) { return std::sqrt(x); });
+    if constexpr (code == Code::k_sqrt) return root<T>(a);
+    if constexpr (code == Code::k_rsqrt) return T(1) / root<T>(a);
     if constexpr (code == Code::k_reciprocal) return T(1) / a;
     if constexpr (code == Code::k_exp) return exp_<T>(a);
     if constexpr (code == Code::k_expm1) return each<T>(a, [](T x) { return std::expm1(x); });
