@@ -22,7 +22,7 @@ def lengths_of(batch: int, steps: int) -> torch.Tensor:
 
 
 def ragged(options: Options) -> None:
-    """torch gets its best case: the inputs are packed beforehand and the outputs stay packed."""
+    """Both get the same rows, packed beforehand, and their outputs stay packed; ours are also run padded, by lengths."""
     for kind in ("LSTM", "GRU"):
         ratios: dict[str, float | None] = {}
         costs: dict[str, float | None] = {}
@@ -36,7 +36,8 @@ def ragged(options: Options) -> None:
             ours = partial(our_layer, kind, shape, options.kernel)
             field = Entrants()
             field.enter("torch packed", _packed, partial(torch_layer, kind, shape), inputs, cotangent, lengths)
-            field.enter("latchwork", _ours, ours, inputs, masked, lengths)
+            field.enter("latchwork", _packed, ours, inputs, cotangent, lengths)
+            field.enter("latchwork, padded", _ours, ours, inputs, masked, lengths)
             field.enter("latchwork, full", _full, ours, inputs, cotangent)
             errors = field.errors("torch packed")
             seconds = field.medians(options.rounds)
