@@ -7,12 +7,12 @@ print(model.leaderboard())
 
 from latchwork.version import __version__  # isort: skip  (the modules below ask for it)
 
-from latchwork.evaluation import cross_validate
+from latchwork.evaluation import compare, cross_validate
 from latchwork.layers import GRU, LSTM, RNN, Network, Recurrent
-from latchwork.model import Model, fit, load
+from latchwork.model import Model, finetune, fit, load
 from latchwork.sequence_model import SequenceModel
 from latchwork.tasks import Classify, Forecast, Label
-from latchwork.training import Training
+from latchwork.training import Training, Transfer
 
 __all__ = [
     "GRU",
@@ -26,8 +26,11 @@ __all__ = [
     "Recurrent",
     "SequenceModel",
     "Training",
+    "Transfer",
     "__version__",
+    "compare",
     "cross_validate",
+    "finetune",
     "fit",
     "load",
 ]

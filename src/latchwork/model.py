@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import polars as pl
+from torch import Tensor, nn
 
 from latchwork import storage, toml
 from latchwork.cells import Cell
@@ -15,10 +16,10 @@ from latchwork.errors import ConfigError, LatchworkError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
 from latchwork.layers import Network
 from latchwork.modalities import RawTable, read
-from latchwork.sequence_model import SequenceModel, fit_labelled, load_labelled
+from latchwork.sequence_model import SequenceModel, finetune_labelled, fit_labelled, load_labelled
 from latchwork.streaming import Stream, Tracked, column_names, replay
 from latchwork.tasks import Classify, Forecast, ForecastSetup, Label, Pipeline, load_pipeline, save_pipeline
-from latchwork.training import Callback, Outcome, Training
+from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, read_weights
 from latchwork.training import fit as train
 from latchwork.version import __version__
 
@@ -121,6 +122,81 @@ def fit(
         model.save(folder)
         model.report(folder / "report.html")
         storage.write_text(folder / "card.md", model.card())
+    return model
+
+
+def finetune(
+    start: "SequenceModel | str | Path | nn.Module | Mapping[str, Tensor]",
+    data: Data,
+    *,
+    task: Classify | Label | None = None,
+    network: Network | None = None,
+    training: Training | None = None,
+    transfer: Transfer | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    show: Callable[[Takeover], None] | None = None,
+) -> SequenceModel:
+    """Go on from what was trained before, on other data.
+
+    Args:
+        start: A model or its run folder: all of it is taken over, but for a head whose labels are others. Or recurrent
+            layers of another library, all else being new: a torch ``state_dict`` or module, a .safetensors file, or a
+            Keras weights file.
+        data: As in :func:`fit`.
+        task: None: the model's own, without the files of its data. To change an option of it:
+            ``dataclasses.replace(model.pipeline.task, label="tone")``. Of other layers it is needed.
+        network: None: the start's own. Dropout may differ, what shapes the weights may not.
+        training: How it is trained; None: by the data.
+        transfer: What is frozen, how fast each layer learns and from when on; None: all learn, each layer at 1/2.6 of
+            the rate of the one above.
+        run, resume, callbacks, progress: As in :func:`fit`.
+        show: Told what was taken over, before training; afterwards it is the model's ``takeover``.
+
+    >>> model = finetune("runs/reviews", "ours.csv", transfer=Transfer(unfreeze="gradual"))   # doctest: +SKIP
+    >>> print(model.leaderboard())                                                            # doctest: +SKIP
+    """
+    folder = None if run is None else Path(run)
+    if folder is not None and (folder / "model" / "config.json").exists() and not resume:
+        raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    transfer = transfer or Transfer()
+    source = str(start) if isinstance(start, (str, Path)) else "the model"
+    if isinstance(start, (str, Path)) and (Path(start).is_dir() or not Path(start).suffix):
+        start = _taught(load(start), str(start))
+    if isinstance(start, SequenceModel):
+        begin: Any = start.pipeline
+        if transfer.recurrent:
+            raise ConfigError("recurrent names layers of a weights file; a model of latchwork is taken as a whole")
+        task = inherited(begin.task) if task is None else task
+    else:
+        begin = read_weights(start, names=transfer.recurrent, network=network)
+        source = begin.name
+        if task is None:
+            raise ConfigError(f"{source} says nothing of a task; give one, such as Classify() or Label()")
+    return finetune_labelled(
+        begin,
+        data,
+        source=source,
+        task=task,
+        network=network,
+        training=training,
+        transfer=transfer,
+        run=folder,
+        resume=resume,
+        callbacks=callbacks,
+        progress=progress,
+        show=show,
+    )
+
+
+def _taught(model: "Model | SequenceModel", name: str) -> SequenceModel:
+    if isinstance(model, Model):
+        raise ConfigError(
+            f"{name} holds a forecaster, and fine-tuning is for classify and label; a forecaster takes in new rows "
+            f"with: latchwork update {name} rows"
+        )
     return model
 
 

@@ -1,7 +1,10 @@
 """A trained classifier or labeller: what the front door gives for these tasks. It holds no logic of its own."""
 
+import contextlib
+import dataclasses
+import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,14 @@ from latchwork.evaluation import (
     Finding,
     Scoreboard,
     SequenceEvaluation,
+    SequenceReport,
     audit,
     score_labelled,
     score_sequences,
+    sequence_card,
+    write_sequence_report,
 )
+from latchwork.evaluation.sequence_score import Method, model_method, truth_of
 from latchwork.layers import Network
 from latchwork.tasks import (
     SequencePipeline,
@@ -29,7 +36,17 @@ from latchwork.tasks import (
     save_sequences,
 )
 from latchwork.tasks.sequence_file import plain
-from latchwork.training import Callback, Outcome, Training, fit_sequences
+from latchwork.training import (
+    Callback,
+    FittedSequences,
+    Foreign,
+    Outcome,
+    Takeover,
+    Training,
+    Transfer,
+    finetune_sequences,
+    fit_sequences,
+)
 from latchwork.version import __version__
 
 Progress = Callable[[str, float], None]
@@ -48,8 +65,7 @@ def fit_labelled(
 ) -> "SequenceModel":
     """Train, score on the sequences held back, audit the split, and write the run folder."""
     kind, labelled = read_examples(task, data)
-    began = run is not None and not run.exists()
-    try:
+    with _nothing_left(run):
         fitted = fit_sequences(
             task,
             kind,
@@ -61,21 +77,85 @@ def fit_labelled(
             callbacks=callbacks,
             resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
         )
+    return _finished(fitted, run, progress)
+
+
+def finetune_labelled(
+    start: SequencePipeline | Foreign,
+    data: Any,
+    *,
+    source: str,
+    task: SequenceTask,
+    network: Network | None = None,
+    training: Training | None = None,
+    transfer: Transfer | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    show: Callable[[Takeover], None] | None = None,
+) -> "SequenceModel":
+    """As :func:`fit_labelled`, from a trained model or other layers on; the model as it was is one of the rivals."""
+    own = None if isinstance(start, Foreign) else start.modality.kind
+    kind, labelled = read_examples(task, data, kind=own)
+    with _nothing_left(run):
+        tuned = finetune_sequences(
+            start,
+            task,
+            kind,
+            labelled,
+            network,
+            training,
+            transfer,
+            source=source,
+            folder=run,
+            show=show,
+            resume=resume,
+            callbacks=callbacks,
+            resume_hint="" if run is None else "the same command with --resume (or finetune(…, resume=True))",
+        )
+    model = _finished(tuned.fitted, run, progress, before=tuned.before, refitted=own is None)
+    model.takeover = tuned.takeover
+    if run is not None:
+        storage.write_json(run / "transfer.json", tuned.takeover.to_dict())
+    return model
+
+
+@contextlib.contextmanager
+def _nothing_left(run: Path | None) -> Iterator[None]:
+    """On an error before the first checkpoint, a folder that was not there before is not there afterwards."""
+    began = run is not None and not run.exists()
+    try:
+        yield
     except LatchworkError:
         if began and run is not None and not any(run.glob("checkpoints/step-*")):
             shutil.rmtree(run, ignore_errors=True)
         raise
+
+
+def _finished(
+    fitted: FittedSequences,
+    run: Path | None,
+    progress: Progress | None,
+    *,
+    before: SequencePipeline | None = None,
+    refitted: bool = True,
+) -> "SequenceModel":
+    """Audit, score and save what was trained. before: the model as it was before. refitted: the modality is new."""
     setup = fitted.setup
     finished = fitted.outcome.stopped != "interrupted"
     evaluation, findings = None, []
     if finished:
         if progress is not None:
             progress("leak audit", 0.0)
-        findings = audit(labelled, setup.split, setup.encoded, fitted=setup.pipeline.modality, options=task.source)
+        pipeline = setup.pipeline
+        known = {"fitted": pipeline.modality, "options": pipeline.task.source} if refitted else {}
+        findings = audit(setup.labelled, setup.split, setup.encoded, **known)
         if progress is not None:
             progress("leak audit", 1.0)
         if len(setup.split.test):
-            evaluation = score_sequences(setup, progress=progress)
+            rivals = [] if before is None else [_rival(setup, before)]
+            evaluation = score_sequences(setup, progress=progress, rivals=rivals)
     model = SequenceModel(
         setup.pipeline,
         setup=setup,
@@ -89,6 +169,14 @@ def fit_labelled(
     return model
 
 
+def _rival(setup: SequenceSetup, before: SequencePipeline) -> Method:
+    """The answers of the model as it was. (It may have been trained on some of these sequences; nobody kept them.)"""
+    rows = np.array([row for row in setup.split.test if setup.truth[row] is not None], np.int64)
+    chosen = setup.labelled.select(rows)
+    truth = truth_of(setup.pipeline, chosen, [setup.truth[row] for row in rows])
+    return dataclasses.replace(model_method(before, before.encode(chosen), truth, "before fine-tuning"), model=False)
+
+
 def load_labelled(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> "SequenceModel":
     """The model of a run folder."""
     scores = folder / "leaderboard.json"
@@ -99,7 +187,8 @@ def load_labelled(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -
 class SequenceModel:
     """A trained classifier or labeller: predict, evaluate, save.
 
-    setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one.
+    setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one. takeover:
+    what a fine-tuned one took over.
     """
 
     def __init__(
@@ -115,6 +204,7 @@ class SequenceModel:
     ) -> None:
         self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
         self.evaluation, self.findings = evaluation, list(findings)
+        self.takeover: Takeover | None = None
         self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
 
     def leaderboard(self) -> Scoreboard:
@@ -146,14 +236,14 @@ class SequenceModel:
         return pl.DataFrame(columns)
 
     def _steps(self, labelled: Any, answers: Any) -> pl.DataFrame:
+        kept = [self.pipeline.kept(len(one)) for one in _steps_of(labelled)]
         lengths = [len(one) for one in answers.labels]
         columns: dict[str, Any] = {
             "id": np.repeat(np.array(labelled.ids, dtype=object), lengths).tolist(),
-            "step": np.concatenate([np.arange(1, n + 1) for n in lengths]) if lengths else [],
+            "step": np.concatenate([one + 1 for one in kept]) if lengths else [],
         }
         if self.pipeline.modality.kind == "text":
-            words = [tuple(c)[:n] for c, n in zip(labelled.content, lengths, strict=True)]
-            columns["word"] = [word for one in words for word in one]
+            columns["word"] = [word for one in self.pipeline.cut(labelled).content for word in one]
         columns["label"] = [label for one in answers.labels for label in one]
         code = {name: index for index, name in enumerate(self.pipeline.targets.classes)}
         columns["probability"] = [
@@ -168,7 +258,9 @@ class SequenceModel:
         raise ConfigError("a live stream of a classifier or labeller is not there yet; use predict")
 
     def save(self, run: str | Path) -> None:
-        """Write the run folder: model/ (all that loading needs), leaderboard.json, findings.json, config.toml."""
+        """Write the run folder: model/ (all that loading needs) and leaderboard.json; of a model that was trained here
+        also findings.json, config.toml, report.html and card.md.
+        """
         folder = Path(run)
         with storage.new_folder(folder / "model") as inner:
             save_sequences(self.pipeline, inner, __version__)
@@ -177,6 +269,25 @@ class SequenceModel:
         if self.setup is not None:
             storage.write_json(folder / "findings.json", [one.to_dict() for one in self.findings])
             storage.write_text(folder / "config.toml", self.config())
+        if self.setup is not None and self.outcome is not None:
+            self.report(folder / "report.html")
+            storage.write_text(folder / "card.md", self.card(folder))
+
+    def report(self, path: str | Path) -> None:
+        """Write report.html: one file, readable offline."""
+        write_sequence_report(Path(path), self._reported(Path(path).parent))
+
+    def card(self, run: str | Path = "run") -> str:
+        """What the model is, in a page of Markdown. run: the folder that it tells to use."""
+        return sequence_card(self._reported(Path(run)))
+
+    def _reported(self, run: Path) -> SequenceReport:
+        if self.setup is None or self.outcome is None or self.training is None:
+            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
+        command = f"latchwork predict {shlex.quote(str(run))} new-data"
+        return SequenceReport(
+            self.setup, self.training, self.outcome, self.evaluation, self.findings, self.config(), command
+        )
 
     def config(self) -> str:
         """The complete options as TOML, as ``--config`` reads them."""
@@ -184,3 +295,8 @@ class SequenceModel:
         if self.training is not None:
             parts["training"] = self.training.to_mapping()
         return toml.dumps(parts)
+
+
+def _steps_of(labelled: Any) -> list[Any]:
+    """Of each sequence something as long as it is: its words, or its numbers."""
+    return [getattr(one, "numbers", one) for one in labelled.content]

@@ -1,7 +1,7 @@
 import re
+import sys
 from dataclasses import replace
 from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,41 +24,11 @@ from latchwork.sequences import Forecasts
 from latchwork.tasks import Forecast
 from latchwork.training import Training, fit
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from pages import Reader
+
 SCRIPT = '<script>alert("1")</script>'
-VOID = {"meta", "br", "hr", "img", "link", "input"}
 STREAMED = Streamed(0.5, 0.5, "MAE", 24, 1e-7, 840.0, "a push reads the last 16 rows anew")
-
-
-class Reader(HTMLParser):
-    """Checks that elements close in order, and collects what a page holds."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style",):
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.texts))
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def frame(ids: list[str], rows: int, *, dates: bool = True, gaps: bool = True) -> pl.DataFrame:

@@ -34,7 +34,7 @@ class Norms(Cell):
         self.size, self.plan = size, plan
         self.input = nn.Linear(2, 2 * size)
         self.products = nn.ModuleList([nn.Linear(size, size) for _ in plan])
-        self.norms = nn.ModuleList([nn.LayerNorm(size) for _ in plan])
+        self.norms = nn.ModuleList([nn.LayerNorm(size, eps=0.1) for _ in plan])
         self.double()
 
     def initial_state(self, batch: int) -> LSTMState:
@@ -62,7 +62,7 @@ class Norms(Cell):
         return h, LSTMState(h=h, c=0.5 * values[-2].tanh() + 0.1 * values[-3].sin())
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=7).map(tuple), st.sampled_from([5, 70]), st.integers(1, 9))
 def test_buffers_are_shared_without_harm(plan: tuple[int, ...], size: int, batch: int) -> None:
     torch.manual_seed(0)
@@ -75,8 +75,9 @@ def test_buffers_are_shared_without_harm(plan: tuple[int, ...], size: int, batch
         given = inputs.clone().requires_grad_()
         output, _ = layer(given)
         (output * torch.arange(1, size + 1)).sum().backward()
-        found[kernel] = [output, given.grad, *(p.grad for p in cell.parameters() if p.grad is not None)]
-    for own, expected in zip(found["cpu"], found["loop"], strict=False):
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in cell.parameters()]
+        found[kernel] = [output.detach(), given.grad, *grads]
+    for own, expected in zip(found["cpu"], found["loop"], strict=True):
         torch.testing.assert_close(own, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max() + 1))
 
 

@@ -22,7 +22,7 @@ def lengths_of(batch: int, steps: int) -> torch.Tensor:
 
 
 def ragged(options: Options) -> None:
-    """Both get the same rows, packed beforehand, and their outputs stay packed; ours are also run padded, by lengths."""
+    """Both get the same rows, packed beforehand, and their outputs stay packed; ours also run padded, by lengths."""
     for kind in ("LSTM", "GRU"):
         ratios: dict[str, float | None] = {}
         costs: dict[str, float | None] = {}

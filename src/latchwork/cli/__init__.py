@@ -9,14 +9,14 @@ from pathlib import Path
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
-from latchwork.cli import runs, train
+from latchwork.cli import compare, finetune, runs, train, tune
 from latchwork.cli.base import app, err, out
 from latchwork.cli.config import configured
 from latchwork.demo import demo as run_demo
 from latchwork.doctor import doctor as examine
 from latchwork.errors import LatchworkError
 
-__all__ = ["app", "main", "runs", "train"]
+__all__ = ["app", "compare", "finetune", "main", "runs", "train", "tune"]
 
 
 @app.command
@@ -44,7 +44,9 @@ def main(tokens: list[str] | None = None) -> None:
         words, options = configured(words)
         if options:
             tasks = {"forecast": options, "classify": options, "label": options}
-            app.config = Dict({"train": tasks, "backtest": {"forecast": options}})
+            shared = {name: value for name, value in options.items() if name != "cell"}  # compare has several
+            compared = {"classify": shared, "label": shared}
+            app.config = Dict({"train": tasks, "tune": tasks, "backtest": tasks, "compare": compared})
         app(words, exit_on_error=False, print_error=False)
     except (LatchworkError, CycloptsError) as error:
         if debug:

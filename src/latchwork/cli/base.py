@@ -15,6 +15,6 @@ app = App(
     result_action="return_value",
 )
 train = App(name="train", help="Train a task on a file; writes a run folder.")
-backtest = App(name="backtest", help="Rolling-origin backtest of a task on a file.")
+backtest = App(name="backtest", help="Train and score a task several times on a file: at origins, or over folds.")
 app.command(train)
 app.command(backtest)

@@ -23,8 +23,8 @@ def configured(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
         value = value if equals else next(words, "")
         if not value:
             raise ConfigError("--config wants a file; give one that a run wrote, such as runs/sales/config.toml")
-        if rest[:1] not in (["train"], ["backtest"]):
-            raise ConfigError("--config holds the options of train and backtest; leave it out here")
+        if rest[:1] not in (["train"], ["backtest"], ["compare"], ["tune"]):
+            raise ConfigError("--config holds the options of train, tune, backtest and compare; leave it out here")
         path = Path(value)
         try:
             options = read_config(path)

@@ -1,17 +1,28 @@
 """How good it is, beside what, and how sure that is."""
 
-from latchwork.evaluation.backtest import Evaluation, cross_validate, evaluate, judge, model_forecasts
+from latchwork.evaluation.backtest import Evaluation, evaluate, judge, model_forecasts
+from latchwork.evaluation.compare import compare
+from latchwork.evaluation.compared import Against, Compared
+from latchwork.evaluation.contest import Contender, Contest, Trial, run_contest
+from latchwork.evaluation.cross_validation import CrossValidated, cross_validate, cross_validate_sequences
 from latchwork.evaluation.leaderboard import Comparison, Leaderboard, Row
 from latchwork.evaluation.leaks import Finding, audit
 from latchwork.evaluation.report import Report, Streamed, picture_svg, write_report
 from latchwork.evaluation.score import DEFAULT_METRICS, score
 from latchwork.evaluation.scoreboard import Scoreboard, ScoreRow, Versus
+from latchwork.evaluation.sequence_report import SequenceReport, sequence_card, write_sequence_report
 from latchwork.evaluation.sequence_score import Method, SequenceEvaluation, score_labelled, score_sequences
+from latchwork.evaluation.twins import Twin
 from latchwork.evaluation.validation import Difference, Folds, FoldScore, Scored, Spread, validate
 
 __all__ = [
     "DEFAULT_METRICS",
+    "Against",
+    "Compared",
     "Comparison",
+    "Contender",
+    "Contest",
+    "CrossValidated",
     "Difference",
     "Evaluation",
     "Finding",
@@ -25,18 +36,26 @@ __all__ = [
     "Scoreboard",
     "Scored",
     "SequenceEvaluation",
+    "SequenceReport",
     "Spread",
     "Streamed",
+    "Trial",
+    "Twin",
     "Versus",
     "audit",
+    "compare",
     "cross_validate",
+    "cross_validate_sequences",
     "evaluate",
     "judge",
     "model_forecasts",
     "picture_svg",
+    "run_contest",
     "score",
     "score_labelled",
     "score_sequences",
+    "sequence_card",
     "validate",
     "write_report",
+    "write_sequence_report",
 ]

@@ -1,7 +1,6 @@
 """report.html: one file that says how good the model is, and shows why; nothing in it is loaded from elsewhere."""
 
 import re
-from importlib.resources import files
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -9,25 +8,12 @@ from latchwork import storage
 from latchwork.errors import ConfigError
 from latchwork.evaluation import report_figures as draw
 from latchwork.evaluation import report_sections as sections
+from latchwork.evaluation.report_parts import page
 from latchwork.evaluation.report_view import Report, Streamed, View
 from latchwork.evaluation.svg import element as h
-from latchwork.evaluation.svg import side_by_side, standalone, stylesheet, write
+from latchwork.evaluation.svg import side_by_side, standalone
 
 __all__ = ["Report", "Streamed", "forecast_svg", "leaderboard_svg", "picture_svg", "render", "write_report"]
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-{title}
-<style>
-{style}</style>
-</head>
-{body}
-</html>
-"""
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -46,11 +32,7 @@ def render(report: Report) -> str:
     shown = [part for part in parts if part is not None]
     title = f"latchwork: {', '.join(report.raw.targets)} of {report.raw.name}"
     body = h("body", _top(view, shown), h("main", *shown), h("footer", f"latchwork report · {view.source}"))
-    return _PAGE.format(title=write(h("title", title)), style=stylesheet() + _page_style(), body=write(body))
-
-
-def _page_style() -> str:
-    return files("latchwork.evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    return page(title, body)
 
 
 def _top(view: View, shown: list[Element]) -> Element:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.evaluation.leaderboard import Row
-from latchwork.evaluation.report_view import Panel, View, column
+from latchwork.evaluation.report_view import Panel, Trained, View, column
 from latchwork.evaluation.svg import Bar, Key, Plot, Scale, bars, element, figure, shortened, text_width
 from latchwork.evaluation.svg_ticks import number
 
@@ -239,7 +239,7 @@ def _span(view: View, series: int, first: int, stop: int) -> str:
 # Training
 
 
-def learning(view: View, width: int) -> Element:
+def learning(view: Trained, width: int) -> Element:
     """Loss by step, its mean between validations, the validation figure, and the room between the two."""
     steps, loss = column(view.steps, "step"), column(view.steps, "loss")
     at, train, validation = view.validated()
@@ -270,7 +270,7 @@ def learning(view: View, width: int) -> Element:
     return plot.root
 
 
-def learning_rate(view: View, width: int) -> Element:
+def learning_rate(view: Trained, width: int) -> Element:
     """The learning rate by step."""
     steps, rates = column(view.steps, "step"), column(view.steps, "learning_rate")
     plot = Plot(
@@ -286,14 +286,14 @@ def learning_rate(view: View, width: int) -> Element:
     return plot.root
 
 
-def gradients(view: View, width: int) -> Element:
+def gradients(view: Trained, width: int) -> Element:
     """The norm of the whole gradient by step, and of each layer's, on a log scale; where clipping begins."""
     steps, norms = column(view.steps, "step"), column(view.steps, "gradient_norm")
     layered = [record for record in view.steps if record.get("gradient_norms")]
     names = layers(view)
     curves = [[record["gradient_norms"].get(name) for record in layered] for name in names[:LAYERS]]
     lines = [np.array(curve, dtype=np.float64) for curve in curves]
-    clip = view.report.training.clip
+    clip = view.options.clip
     keys = [Key("whole gradient", "faint")] + [Key(name, f"layer-{i}") for i, name in enumerate(names[:LAYERS])]
     plot = Plot(
         Scale.over([0.0], steps),
@@ -314,7 +314,7 @@ def gradients(view: View, width: int) -> Element:
     return plot.root
 
 
-def layers(view: View) -> list[str]:
+def layers(view: Trained) -> list[str]:
     """The layers whose gradients were logged, in the order of the network."""
     names: dict[str, None] = {}
     for record in view.steps:

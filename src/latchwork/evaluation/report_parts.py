@@ -1,14 +1,38 @@
 """Pieces of a page: figures with captions, tables, lists of facts."""
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
 from xml.etree.ElementTree import Element
 
 from latchwork.evaluation.svg import element as h
+from latchwork.evaluation.svg import stylesheet, write
 
 Draw = Callable[[int], Element]
 
 WIDE, NARROW, HALF = 960, 380, 440
 """Widths at which figures are drawn: for a screen, for a phone, and for one of two beside each other on a screen."""
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+{title}
+<style>
+{style}</style>
+</head>
+{body}
+</html>
+"""
+
+
+def page(title: str, body: Element, *sheets: str) -> str:
+    """A whole page as HTML text, its style inside; ``sheets``: files of style beside the one of every report."""
+    folder = files("latchwork.evaluation")
+    style = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", *sheets))
+    return _PAGE.format(title=write(h("title", title)), style=stylesheet() + style, body=write(body))
 
 
 def picture(draw: Draw, caption: str, source: str, *, heading: str = "") -> Element:

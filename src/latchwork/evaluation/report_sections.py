@@ -11,7 +11,7 @@ from latchwork import storage
 from latchwork.evaluation import report_figures as draw
 from latchwork.evaluation.leaderboard import TITLES
 from latchwork.evaluation.report_parts import HALF, bullets, facts, half, pair, picture, section, table
-from latchwork.evaluation.report_view import Coverage, Panel, Streamed, View
+from latchwork.evaluation.report_view import Coverage, Panel, Streamed, Trained, View
 from latchwork.evaluation.svg import element as h
 from latchwork.evaluation.svg_ticks import number
 
@@ -233,9 +233,9 @@ def _split_table(view: View) -> Element:
     return table(["part", "rows", "first", "last"], rows, caption="Rows of each part, over all series.", numeric=[1])
 
 
-def training(view: View) -> Element:
+def training(view: Trained) -> Element:
     """Learning curves, learning rate, gradients, and what happened."""
-    outcome, options = view.outcome, view.report.training
+    outcome, options = view.outcome, view.options
     why = {
         "budget": "the budget of steps was used up",
         "patience": "validation did not get better any more",
@@ -244,8 +244,10 @@ def training(view: View) -> Element:
     kept = f"; the weights of step {outcome.best_step:,}, the best validated, were kept" if outcome.best_step else ""
     lead = f"{_many(outcome.steps, 'step')}, then {why}{kept}."
     if view.refitted:
-        again = f"for {_many(outcome.best_step, 'step')} on training and validation rows together"
-        lead += f" Then it was trained anew {again}. The curves are those of the first training."
+        lead += (
+            " Then it was trained anew on training and validation rows together; the curves are those of the first "
+            "training."
+        )
     content: list[Element | str | None] = [h("p", lead, cls="quiet")]
     source = f"metrics.jsonl · {view.source}"
     losses = [record["loss"] for record in view.steps if record["loss"] is not None]
@@ -281,7 +283,7 @@ def training(view: View) -> Element:
     return section("training", "Training", *content)
 
 
-def _gap(view: View) -> str:
+def _gap(view: Trained) -> str:
     if not view.validations:
         return "The loss of each step. There were no validation rows, so nothing tells overfitting from learning."
     measured = view.validation_name

@@ -87,12 +87,68 @@ class Coverage(NamedTuple):
     width: float
 
 
-class View:
+class Trained:
+    """How training went, for every kind of report."""
+
+    def __init__(self, outcome: Outcome, options: Training) -> None:
+        self.outcome, self.options = outcome, options
+
+    @property
+    def source(self) -> str:
+        """What a figure is traced by."""
+        return f"seed {self.options.seed}"
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the weights come from a second training."""
+        return False
+
+    @cached_property
+    def steps(self) -> list[dict[str, Any]]:
+        """The records of steps."""
+        return [record for record in self.outcome.history if "loss" in record]
+
+    @cached_property
+    def validations(self) -> list[dict[str, Any]]:
+        """The records that have a validation figure."""
+        return [record for record in self.steps if record.get("validation")]
+
+    @property
+    def events(self) -> list[tuple[int, str]]:
+        """Roll-backs, interruptions and what else happened: (after which step, what)."""
+        found = [record for record in self.outcome.history if "event" in record]
+        return [(int(record.get("step", 0)), str(record["event"])) for record in found]
+
+    @property
+    def validation_name(self) -> str:
+        """The figure beside the training loss: "loss" where it was taken, else the one that decided what was kept."""
+        names = list(self.validations[0]["validation"]) if self.validations else [""]
+        return "loss" if "loss" in names else names[0]
+
+    def validated(self) -> tuple[Array, Array, Array]:
+        """(step, mean training loss since the last validation, validation figure); NaN where one was not finite."""
+        rows = [
+            (record["step"], record.get("train"), record["validation"].get(self.validation_name))
+            for record in self.validations
+        ]
+        steps, train, validation = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        return steps, train, validation
+
+    def best_gap(self) -> tuple[float, float] | None:
+        """(training, validation) at the best step; None where there was no validation."""
+        steps, train, validation = self.validated()
+        at = np.flatnonzero(steps == self.outcome.best_step)
+        if not len(at) or not np.isfinite(train[at[0]] + validation[at[0]]):
+            return None
+        return float(train[at[0]]), float(validation[at[0]])
+
+
+class View(Trained):
     """A report's numbers, each made once when first asked for."""
 
     def __init__(self, report: Report) -> None:
-        self.report = report
-        self.setup, self.raw, self.outcome = report.setup, report.raw, report.outcome
+        super().__init__(report.outcome, report.training)
+        self.report, self.setup, self.raw = report, report.setup, report.raw
         self.task, self.plan = report.setup.pipeline.task, report.setup.pipeline.plan
 
     # What all of it comes from
@@ -279,49 +335,11 @@ class View:
 
     # Training
 
-    @cached_property
-    def steps(self) -> list[dict[str, Any]]:
-        """The records of steps."""
-        return [record for record in self.outcome.history if "loss" in record]
-
-    @cached_property
-    def validations(self) -> list[dict[str, Any]]:
-        """The records that have a validation figure."""
-        return [record for record in self.steps if record.get("validation")]
-
-    @property
-    def events(self) -> list[tuple[int, str]]:
-        """Roll-backs, interruptions and what else happened: (after which step, what)."""
-        found = [record for record in self.outcome.history if "event" in record]
-        return [(int(record.get("step", 0)), str(record["event"])) for record in found]
-
     @property
     def refitted(self) -> bool:
         """Whether the weights come from a second training, on the validation rows too (see training.fit)."""
         asked = self.task.refit and self.task.memory == "window" and bool(len(self.setup.validation))
         return asked and bool(self.outcome.best_step) and self.outcome.stopped != "interrupted"
-
-    @property
-    def validation_name(self) -> str:
-        """The figure that decided which weights were kept."""
-        return next(iter(self.validations[0]["validation"]), "") if self.validations else ""
-
-    def validated(self) -> tuple[Array, Array, Array]:
-        """(step, mean training loss since the last validation, validation figure); NaN where one was not finite."""
-        rows = [
-            (record["step"], record.get("train"), next(iter(record["validation"].values())))
-            for record in self.validations
-        ]
-        steps, train, validation = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-        return steps, train, validation
-
-    def best_gap(self) -> tuple[float, float] | None:
-        """(training, validation) at the best step; None where there was no validation."""
-        steps, train, validation = self.validated()
-        at = np.flatnonzero(steps == self.outcome.best_step)
-        if not len(at) or not np.isfinite(train[at[0]] + validation[at[0]]):
-            return None
-        return float(train[at[0]]), float(validation[at[0]])
 
 
 def row_means(values: Array) -> Array:

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, ModelFileError, did_you_mean
 from latchwork.metrics import LOWER_IS_BETTER
+
+GAP = 2
+"""Blanks between two columns of the printed table."""
 
 
 @dataclass(frozen=True)
@@ -127,22 +130,27 @@ class Scoreboard:
             raise ModelFileError(f"the file of scores is damaged: {error!r}; train the model anew") from error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = max([len("method"), *(cell_len(row.name) for row in self.rows)])
+        columns, left_out = self._columns(options.max_width - names)
+        caption = f"Sorted by {self.titles[self.main]}, with its 95% interval (resampled by {self.unit})."
+        if left_out:
+            caption += f" Not shown here: {', '.join(left_out)}."
         table = Table(
-            title=f"Scores on {self.count:,} held-back {'sequence' if self.count == 1 else 'sequences'}",
-            caption=f"Sorted by {self.titles[self.main]}, with its 95% interval (resampled by {self.unit}).",
+            title=f"Scores on {self.count:,} held-back {'sequence' if self.count == 1 else 'sequences'}\n",
+            caption=Text(f"\n{caption}"),
             box=SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
             padding=(0, 1, 0, 0),
+            pad_edge=False,
+            show_edge=False,
         )
-        table.add_column("method")
-        for metric in self.metrics:
-            table.add_column(escape(self.titles[metric]), justify="right")
-        table.add_column("95% interval", justify="right")
-        for row in self.rows:
-            cells = [figure(row.values.get(metric, math.nan)) for metric in self.metrics]
-            bounds = "" if math.isnan(row.lower) else f"{figure(row.lower)} to {figure(row.upper)}"
-            table.add_row(escape(row.name), *cells, bounds, style="bold green" if row.model else None)
+        table.add_column("method", no_wrap=True, width=min(names, options.max_width))
+        for title, width, _ in columns:
+            table.add_column(Text(title), justify="right", width=width)
+        for place, row in enumerate(self.rows):
+            cells = [column[place] for _, _, column in columns]
+            table.add_row(Text(row.name), *cells, style="bold green" if row.model else None)
         yield table
         yield Text(f"  {self.verdict()[:1].upper()}{self.verdict()[1:]}.", style="bold")
         for row in self.rows:
@@ -150,6 +158,31 @@ class Scoreboard:
                 yield Text(f"  {row.name}: {row.note}", style="dim")
         for note in self.notes:
             yield Text(f"  {note}", style="dim")
+
+    def _columns(self, room: int) -> tuple[list[tuple[str, int, list[str]]], list[str]]:
+        """(heading, width, cells) of what fits: the main figure, its interval, then the others; the names of the rest.
+
+        A heading may wrap between words, a figure never.
+        """
+        columns: list[tuple[str, int, list[str]]] = []
+        left_out: list[str] = []
+        for metric in (self.main, "", *(name for name in self.metrics if name != self.main)):
+            title = self.titles.get(metric, metric) if metric else "95% interval"
+            cells = [interval(row) if not metric else figure(row.values.get(metric, math.nan)) for row in self.rows]
+            if metric != self.main and not any(cells):
+                continue
+            width = max(cell_len(part) for part in (*title.split(), *cells))
+            if left_out or width + GAP > room:
+                left_out.append(title)
+                continue
+            columns.append((title, width, cells))
+            room -= width + GAP
+        for place, (title, width, cells) in enumerate(columns):
+            more = max(0, cell_len(title) - width)
+            if more <= room:
+                columns[place] = (title, width + more, cells)
+                room -= more
+        return columns, left_out
 
     def print(self, console: Console | None = None) -> None:
         """The table, the verdict, the notes."""
@@ -167,6 +200,13 @@ def figure(value: float) -> str:
     if math.isnan(value):
         return ""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+
+
+def interval(row: ScoreRow) -> str:
+    """The interval of the main figure: ``0.954–0.987``; nothing where there is none."""
+    if math.isnan(row.lower + row.upper):
+        return ""
+    return f"{figure(row.lower)}{' to ' if row.lower < 0 else '–'}{figure(row.upper)}"
 
 
 def _p(value: float) -> str:

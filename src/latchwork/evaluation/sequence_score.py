@@ -15,6 +15,8 @@ from latchwork.evaluation.scoreboard import Scoreboard, ScoreRow, Versus
 from latchwork.metrics import LOWER_IS_BETTER
 from latchwork.sequences import Labelled
 from latchwork.tasks import SequencePipeline, SequenceSetup
+from latchwork.tasks.sequence_pipeline import median_of
+from latchwork.tasks.sequence_setup import RARE
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -39,8 +41,9 @@ class Truth:
 
     kind    class, several, labels, ordinal, number, spans or steps
     values  class numbers [n], marks [n, classes], numbers [n], or for steps the class number of every step
-    names   steps: the true label of each step of each sequence
+    names   steps: the true label of each step of each sequence; one that training never saw has the number -1
     groups  [n] whom each value belongs to: entities, else sequences (of all its steps)
+    rare    of two classes one was rare in training
     """
 
     kind: str
@@ -49,6 +52,7 @@ class Truth:
     classes: tuple[str, ...]
     names: tuple[tuple[str, ...], ...] = ()
     positive: str | None = None
+    rare: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ def score_sequences(
     truth = truth_of(setup.pipeline, setup.labelled.select(rows), [setup.truth[row] for row in rows])
     methods = [model_method(setup.pipeline, [setup.encoded[row] for row in rows], truth), *rivals]
     if baselines:
-        methods += _baselines(setup, rows, truth, progress)
+        methods += baseline_methods(setup, rows, truth, progress)
     notes = list(setup.notes)
     return SequenceEvaluation(scoreboard(truth, methods, len(rows), notes), truth, tuple(methods), rows)
 
@@ -97,18 +101,18 @@ def score_labelled(pipeline: SequencePipeline, labelled: Labelled) -> SequenceEv
         raise DataError("no sequence has a label, so there is nothing to score on")
     chosen = labelled.select(rows)
     encoded = pipeline.encode(chosen)
-    truth = truth_of(pipeline, chosen, pipeline.targets.encode(chosen))
+    truth = truth_of(pipeline, chosen, pipeline.truth(chosen))
     method = model_method(pipeline, encoded, truth)
     return SequenceEvaluation(scoreboard(truth, [method], len(rows), []), truth, (method,), rows)
 
 
 def truth_of(pipeline: SequencePipeline, labelled: Labelled, truth: Sequence[Any]) -> Truth:
-    """The truth of labelled sequences, from what ``Targets.encode`` gave."""
+    """The truth of labelled sequences, from what :meth:`SequencePipeline.truth` gave."""
     targets = pipeline.targets
     entities = np.array(labelled.groups if labelled.groups is not None else labelled.ids)
     positive = None if pipeline.positive is None else targets.classes[pipeline.positive]
     if targets.kind == "steps":
-        names = tuple(tuple(map(str, label[: len(one)])) for label, one in zip(labelled.labels, truth, strict=True))
+        names = tuple(tuple(map(str, label)) for label in pipeline.cut(labelled).labels)
         groups = np.repeat(entities, [len(one) for one in truth])
         kind = "spans" if targets.spans else "steps"
         return Truth(kind, np.concatenate(truth), entities if targets.spans else groups, targets.classes, names)
@@ -118,7 +122,8 @@ def truth_of(pipeline: SequencePipeline, labelled: Labelled, truth: Sequence[Any
     if targets.kind == "labels":
         return Truth("labels", np.stack(truth), entities, targets.classes)
     kind = "ordinal" if targets.kind == "ordinal" else "class" if len(targets.classes) == 2 else "several"
-    return Truth(kind, np.array(truth, np.int64), entities, targets.classes, positive=positive)
+    rare = kind == "class" and min(targets.counts) < RARE * sum(targets.counts)
+    return Truth(kind, np.array(truth, np.int64), entities, targets.classes, positive=positive, rare=rare)
 
 
 def model_method(pipeline: SequencePipeline, encoded: Sequence[Any], truth: Truth, name: str = "latchwork") -> Method:
@@ -135,21 +140,13 @@ def model_method(pipeline: SequencePipeline, encoded: Sequence[Any], truth: Trut
     return Method(name, answers.probabilities, said, model=True, threshold=pipeline.threshold)
 
 
-def _baselines(setup: SequenceSetup, rows: Rows, truth: Truth, progress: Progress | None) -> list[Method]:
+def baseline_methods(setup: SequenceSetup, rows: Rows, truth: Truth, progress: Progress | None = None) -> list[Method]:
+    """The answers of every baseline that applies, fitted on the training part, to these rows."""
     steps = truth.kind in ("spans", "steps")
     kind = setup.pipeline.targets.kind
 
     def side(chosen: Rows) -> Side:
-        part = setup.labelled.select(chosen)
-        if steps:  # as long as they were encoded
-            cut = [
-                None if one is None else tuple(one[: len(setup.encoded[row])])
-                for row, one in zip(chosen, part.labels, strict=True)
-            ]
-            part = replace(part, labels=tuple(cut))
-            if isinstance(part.content[0], tuple) and not hasattr(part.content[0], "_fields"):
-                words = [tuple(one[: len(setup.encoded[row])]) for row, one in zip(chosen, part.content, strict=True)]
-                part = replace(part, content=tuple(words))
+        part = setup.pipeline.cut(setup.labelled.select(chosen))  # as long as they were encoded
         if kind == "labels":
             marks = [setup.truth[row] for row in chosen]
             part = replace(
@@ -178,10 +175,7 @@ def _baselines(setup: SequenceSetup, rows: Rows, truth: Truth, progress: Progres
 
 def scoreboard(truth: Truth, methods: Sequence[Method], count: int, notes: Sequence[str]) -> Scoreboard:
     """Figures of every method, intervals of the main one, the model against each other method."""
-    main, notes = SHOWN[truth.kind][0], list(notes)
-    if truth.kind == "class":
-        rare = np.bincount(truth.values, minlength=2).min() < 0.2 * len(truth.values)
-        main = "roc_auc" if rare else "accuracy"
+    main, notes = main_of([truth]), [*notes, *_unknown(truth)]
     titles: dict[str, str] = {}
     rows: list[ScoreRow] = []
     model = next(one for one in methods if one.model)
@@ -209,6 +203,24 @@ def scoreboard(truth: Truth, methods: Sequence[Method], count: int, notes: Seque
     )  # fmt: skip
 
 
+def _unknown(truth: Truth) -> list[str]:
+    """How many steps have a label that training never saw."""
+    known = set(truth.classes)
+    names = [name for one in truth.names for name in one if name not in known]
+    if not names:
+        return []
+    shown = ", ".join(f'"{name}"' for name in dict.fromkeys(names[:3]))
+    steps = "1 step has" if len(names) == 1 else f"{len(names):,} steps have"
+    return [f"{steps} a label that training never saw ({shown}): no answer is right there"]
+
+
+def main_of(truths: Sequence[Truth]) -> str:
+    """The figure that decides; of two classes, one of them rare in training, the ROC-AUC."""
+    if truths[0].kind != "class":
+        return SHOWN[truths[0].kind][0]
+    return "roc_auc" if any(truth.rare for truth in truths) else "accuracy"
+
+
 def figures(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, numbers.Interval]:
     """All figures of one method, and the interval of the main one."""
     sure, classes = method.sure, truth.classes
@@ -221,16 +233,12 @@ def figures(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, nu
             )
             return scores, found[main]
         case "labels":
-            scores = numbers.multi_label(truth.values, sure, classes)
-            found = numbers.score_intervals(
-                lambda rows: numbers.multi_label(truth.values[rows], sure[rows], classes),
-                truth.groups,
-                names=[main],
-                samples=200,
+            found = numbers.bootstrap_sums(
+                _parts(truth, method, main), _micro, truth.groups, samples=SAMPLES, within=(0.0, 1.0)
             )
-            return scores, found[main]
+            return numbers.multi_label(truth.values, sure, classes), found
         case "ordinal":
-            said = _said(truth, method)
+            said = said_of(truth, method)
             scores = numbers.ordinal(truth.values, said, classes)
             found = numbers.score_intervals(
                 lambda rows: numbers.ordinal(truth.values[rows], said[rows], classes),
@@ -240,18 +248,11 @@ def figures(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, nu
             )
             return scores, found[main]
         case "spans":
-            spans = numbers.span_scores(truth.names, _tags(truth, method))
+            spans = numbers.span_scores(truth.names, tags_of(truth, method))
             return spans, spans.interval(main, truth.groups)
-    values, sure, groups = truth.values, sure, truth.groups
-    if truth.kind == "steps":
-        known = values >= 0
-        if not known.all():
-            sure = np.where(known[:, None], sure, 0.0) + np.where(known[:, None], 0.0, 1 / len(classes))
-        if method.said is not None:
-            code = {one: index for index, one in enumerate(classes)}
-            said = np.concatenate([[code[label] for label in one] for one in method.said])
-            sure = np.eye(len(classes))[said]
-        values, sure, groups = values[known], sure[known], groups[known]
+        case "steps":
+            return _figures_of_steps(truth, method, main)
+    values, groups = truth.values, truth.groups
     options: dict[str, Any] = {"positive": truth.positive, "threshold": method.threshold}
     sure = sure / sure.sum(1, keepdims=True)
     scores = numbers.classification(values, sure, classes, **options)
@@ -259,12 +260,30 @@ def figures(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, nu
     return scores, found[main]
 
 
-def _said(truth: Truth, method: Method) -> NDArray[np.int64]:
+def _figures_of_steps(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, numbers.Interval]:
+    """Figures of what is said of each step; a step whose label training never saw is wrong, and in no class."""
+    known = truth.values >= 0
+    code = {one: index for index, one in enumerate(truth.classes)}
+    said = np.array([code[label] for one in tags_of(truth, method) for label in one], np.int64)
+    if not known.any():
+        raise DataError("training saw none of these labels, so there is nothing to score on; is it another file's?")
+    scores = numbers.classification(truth.values[known], np.eye(len(code))[said[known]], truth.classes)
+    right = _parts(truth, method, "accuracy")
+    scores.values["accuracy"] = float(right[:, 0].mean())
+    return scores, numbers.bootstrap_sums(
+        right, lambda sums: sums[..., 0] / sums[..., 1], truth.groups, samples=SAMPLES, within=(0.0, 1.0)
+    )
+
+
+def said_of(truth: Truth, method: Method) -> NDArray[np.int64]:
+    """[n] the class that a method says, as a number."""
     assert method.sure is not None
-    return method.sure.argmax(1) if method.said is None else method.said
+    if method.said is not None:
+        return method.said
+    return median_of(method.sure) if truth.kind == "ordinal" else method.sure.argmax(1)
 
 
-def _tags(truth: Truth, method: Method) -> list[tuple[str, ...]]:
+def tags_of(truth: Truth, method: Method) -> list[tuple[str, ...]]:
     """The labels that a method gives to the steps of each sequence."""
     if method.said is not None:
         return method.said
@@ -275,42 +294,63 @@ def _tags(truth: Truth, method: Method) -> list[tuple[str, ...]]:
 
 
 def _versus(truth: Truth, model: Method, rival: Method, main: str) -> Versus:
-    """The paired difference of the main figure on the same draws of sequences, or of entities."""
-    if main in ("accuracy", "rmse", "span_f1"):
-        one, other = _parts(truth, model, main), _parts(truth, rival, main)
+    found = paired(truth, [model], [rival], main)
+    return Versus(rival.name, found.value, found.lower, found.upper, found.p)
+
+
+def paired(truth: Truth, first: Sequence[Method], second: Sequence[Method], main: str) -> numbers.Difference:
+    """First less second in the main figure, on the same draws of sequences, or of entities. Of several methods each (a
+    network trained with several seeds) the mean of their figures counts.
+    """
+    if main in _FIGURES:
+        parts = [[_parts(truth, one, main) for one in side] for side in (first, second)]
         figure = _FIGURES[main]
-        found = numbers.paired_difference(
-            lambda weights: figure(weights @ one),
-            lambda weights: figure(weights @ other),
+        return numbers.paired_difference(
+            lambda weights: float(np.mean([figure(weights @ one) for one in parts[0]])),
+            lambda weights: float(np.mean([figure(weights @ one) for one in parts[1]])),
             truth.groups,
             samples=SAMPLES,
         )
-    else:
-        first, second = _figure(truth, model, main), _figure(truth, rival, main)
-        found = numbers.paired_difference(first, second, truth.groups, takes="rows", samples=300)
-    return Versus(rival.name, found.value, found.lower, found.upper, found.p)
+    of_rows = [[_figure(truth, one, main) for one in side] for side in (first, second)]
+    return numbers.paired_difference(
+        lambda rows: float(np.mean([figure(rows) for figure in of_rows[0]])),
+        lambda rows: float(np.mean([figure(rows) for figure in of_rows[1]])),
+        truth.groups,
+        takes="rows",
+        samples=300,
+    )
 
 
 def _parts(truth: Truth, method: Method, main: str) -> Array:
     """[rows, parts] whose sums make the figure."""
     assert method.sure is not None
     if main == "span_f1":
-        return numbers.span_scores(truth.names, _tags(truth, method)).counts.sum(1).astype(np.float64)
+        return numbers.span_scores(truth.names, tags_of(truth, method)).counts.sum(1).astype(np.float64)
+    if main == "f1_micro":
+        said, true = method.sure >= 0.5, truth.values > 0
+        return np.stack([(said & true).sum(1), said.sum(1), true.sum(1)], 1).astype(np.float64)
     if main == "rmse":
         wrong = (truth.values - method.sure) ** 2
         return np.stack([wrong, np.ones_like(wrong)], 1)
     if truth.kind == "steps":
-        said = np.concatenate([np.array(one) for one in _tags(truth, method)])
+        said = np.concatenate([np.array(one) for one in tags_of(truth, method)])
         right = said == np.concatenate([np.array(one) for one in truth.names])
     else:
-        right = _said(truth, method) == truth.values
+        right = said_of(truth, method) == truth.values
     return np.stack([right.astype(np.float64), np.ones(len(right))], 1)
+
+
+def _micro(parts: Array) -> Array:
+    """F1 of sums of (right, said, true), [..., 3]."""
+    both = parts[..., 1] + parts[..., 2]
+    return 2 * parts[..., 0] / np.where(both == 0, np.nan, both)
 
 
 _FIGURES: dict[str, Callable[[Array], float]] = {
     "accuracy": lambda parts: float(parts[0] / parts[1]) if parts[1] else math.nan,
     "rmse": lambda parts: math.sqrt(parts[0] / parts[1]) if parts[1] else math.nan,
-    "span_f1": lambda parts: float(2 * parts[0] / (parts[1] + parts[2])) if parts[1] + parts[2] else math.nan,
+    "span_f1": lambda parts: float(_micro(parts)),
+    "f1_micro": lambda parts: float(_micro(parts)),
 }
 
 
@@ -319,10 +359,8 @@ def _figure(truth: Truth, method: Method, main: str) -> Callable[[Rows], float]:
     assert sure is not None
     match truth.kind:
         case "ordinal":
-            said = _said(truth, method)
+            said = said_of(truth, method)
             return lambda rows: numbers.ordinal(truth.values[rows], said[rows], truth.classes)[main]
-        case "labels":
-            return lambda rows: numbers.multi_label(truth.values[rows], sure[rows], truth.classes)[main]
     positive = sure[:, truth.classes.index(truth.positive or truth.classes[1])]
     marks = truth.values == truth.classes.index(truth.positive or truth.classes[1])
     return lambda rows: _area(marks[rows], positive[rows])

@@ -195,7 +195,7 @@ class Folds:
             raise ModelFileError(f"the file of validation scores is damaged: {error!r}") from error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._rich_table()
+        yield self._rich_table(options.max_width)
         if len(self.names) > 1:
             yield self._rich_folds()
         for note in self._method_notes():
@@ -219,33 +219,50 @@ class Folds:
     def _is_model(self, name: str) -> bool:
         return any(one.model for one in self.scores if one.name == name)
 
-    def _rich_table(self) -> Table:
+    def _rich_table(self, width: int) -> Table:
         seeds, several = len(self.seeds), len(self.names) > 1
         spread = "mean ± standard deviation over folds" if several else "one split"
         if seeds > 1:
             spread += f", in brackets over {seeds} seeds"
+        columns, left_out = self._columns(width - max(len(name) for name in ("method", *self.methods)) - 2)
+        caption = f"Sorted by {self._title(self.main)}; {spread}."
+        if left_out:
+            caption += f" Not shown here: {', '.join(left_out)}."
         table = Table(
             title=f"{len(self.names)} folds" if several else self.names[0],
-            caption=f"Sorted by {self._title(self.main)}; {spread}.",
+            caption=Text(caption),
             box=SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
             padding=(0, 1, 0, 0),
         )
-        table.add_column("method")
-        for metric in self.metrics:
-            table.add_column(escape(self._title(metric)), justify="right")
-        for name in self.methods:
-            cells = []
-            for metric in self.metrics:
-                one = self.spread(name, metric)
-                cell = _figure(one.mean)
-                cell += "" if math.isnan(one.folds) else f" ± {_figure(one.folds)}"
-                cell += "" if math.isnan(one.seeds) else f" [{_figure(one.seeds)}]"
-                cell += f" ({one.count} folds)" if 0 < one.count < len(self.names) else ""
-                cells.append(escape(cell))
-            table.add_row(escape(name), *cells, style="bold green" if self._is_model(name) else None)
+        table.add_column("method", no_wrap=True)
+        for title, _ in columns:
+            table.add_column(Text(title), justify="right")
+        for name, cells in zip(self.methods, zip(*(cells for _, cells in columns), strict=True), strict=True):
+            row = [Text(cell) for cell in cells]
+            table.add_row(Text(name), *row, style="bold green" if self._is_model(name) else None)
         return table
+
+    def _columns(self, room: int) -> tuple[list[tuple[str, list[str]]], list[str]]:
+        """(heading, cells) of the metrics that fit, the main one first; the names of the others. Headings may wrap."""
+        columns: list[tuple[str, list[str]]] = []
+        left_out: list[str] = []
+        for metric in (self.main, *(one for one in self.metrics if one != self.main)):
+            title, cells = self._title(metric), [self._cell(name, metric) for name in self.methods]
+            room -= max(len(part) for part in (*title.split(), *cells)) + 1
+            if columns and room < 0:
+                left_out.append(title)
+            else:
+                columns.append((title, cells))
+        return columns, left_out
+
+    def _cell(self, name: str, metric: str) -> str:
+        one = self.spread(name, metric)
+        cell = _figure(one.mean)
+        cell += "" if math.isnan(one.folds) else f" ± {_figure(one.folds)}"
+        cell += "" if math.isnan(one.seeds) else f" [{_figure(one.seeds)}]"
+        return cell + (f" ({one.count} folds)" if 0 < one.count < len(self.names) else "")
 
     def _rich_folds(self) -> Table:
         shown = range(min(len(self.names), MOST_FOLDS))
@@ -255,7 +272,7 @@ class Folds:
             title_justify="left",
             padding=(0, 1, 0, 0),
         )
-        table.add_column("method")
+        table.add_column("method", no_wrap=True)
         for fold in shown:
             table.add_column(f"{fold + 1}\n{self.sizes[fold][0]:,}/{self.sizes[fold][2]:,}", justify="right")
         for name in self.methods:
@@ -332,6 +349,8 @@ def _row_means(found: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, 
 def _figure(value: float) -> str:
     if math.isnan(value):
         return ""
+    if abs(value) < 1e-9:
+        return "0.00"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 

@@ -23,6 +23,7 @@ from latchwork.layers.regularize import (
     mask,
     regularized,
 )
+from latchwork.layers.rivals import RIVALS, FeedForward, Transformer, check_rival, rival
 from latchwork.layers.stack import Stack
 from latchwork.layers.start import start
 
@@ -32,6 +33,7 @@ __all__ = [
     "LSTM",
     "NO_LABEL",
     "POOLINGS",
+    "RIVALS",
     "RNN",
     "Allowed",
     "Augment",
@@ -40,6 +42,7 @@ __all__ = [
     "Convolution",
     "Convolutions",
     "Dropout",
+    "FeedForward",
     "InputEncoder",
     "LayerNorm",
     "LetterReader",
@@ -49,16 +52,19 @@ __all__ = [
     "Recurrent",
     "RecurrentDropout",
     "Stack",
+    "Transformer",
     "Zoneout",
     "bio_rules",
     "bound",
     "check_pooling",
     "check_rate",
+    "check_rival",
     "draw_key",
     "drop_weights",
     "dropout",
     "fold",
     "mask",
     "regularized",
+    "rival",
     "start",
 ]

@@ -242,6 +242,10 @@ class Records:
             encoded.append(self._encode(record, place, *plans[columns]))
         return encoded
 
+    def kept(self, length: int) -> NDArray[np.int64]:
+        """The steps that are left of a sequence of so many: also those whose labels are left."""
+        return np.arange(length)[_kept(length, self.max_length, self.keep)]
+
     def _encode(self, record: Record, place: str, plan: "_Plan", static_plan: "_Plan") -> Encoded:
         kept = _kept(record.steps, self.max_length, self.keep)
         numbers, seen = plan.encode(record.numbers[kept], record.texts[kept], place)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
@@ -21,9 +21,6 @@ from latchwork.modalities.text_letters import known_letters, spell
 from latchwork.modalities.text_tokens import SPECIAL, UNKNOWN, Unit
 from latchwork.modalities.vectors import Vectors, read_vectors
 from latchwork.sequences.examples import PAD, Encoded, Features, Labelled
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 MANY = 10_000
 """Tokens of the training texts from which on words that stand there once are read as unknown, see :meth:`Text.fit`."""
@@ -162,7 +159,7 @@ class Text:
         return tuple(text_tokens.vocabulary(self._known))
 
     @cached_property
-    def _known(self) -> "Tokenizer":
+    def _known(self) -> text_tokens.Tokenizer:
         return text_tokens.parse(self.tokenizer)
 
     def vectors(self) -> Vectors | None:

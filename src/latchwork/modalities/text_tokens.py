@@ -23,7 +23,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from unicodedata import normalize
 
 import numpy as np
@@ -34,8 +34,8 @@ from latchwork.modalities.text_unigram import SEEDS, unigram_pieces
 from latchwork.optional import load
 from latchwork.sequences.examples import PAD
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+Tokenizer = Any
+"""A tokenizer of Hugging Face's ``tokenizers``, which is loaded when one is made."""
 
 Unit = Literal["word", "char", "bpe", "unigram", "given"]
 SPECIAL = ("[pad]", "[unknown]")
@@ -66,7 +66,7 @@ _WORD = "|".join(
 )
 
 
-def train(texts: Sequence[Any], kind: Unit, size: int, *, lowercase: bool, zeros: bool) -> "Tokenizer":
+def train(texts: Sequence[Any], kind: Unit, size: int, *, lowercase: bool, zeros: bool) -> Tokenizer:
     """A tokenizer that knows the ``size`` most frequent tokens of these texts (tuples of words where they are given).
 
     zeros  digits are read as 0
@@ -90,7 +90,7 @@ def train(texts: Sequence[Any], kind: Unit, size: int, *, lowercase: bool, zeros
     return _assemble(kind, found, [tuple(merge) for merge in model.get("merges", ())], lowercase, zeros)
 
 
-def _unigram(texts: Sequence[str], tokenizer: "Tokenizer", seeds: Sequence[str], size: int) -> list[tuple[str, float]]:
+def _unigram(texts: Sequence[str], tokenizer: Tokenizer, seeds: Sequence[str], size: int) -> list[tuple[str, float]]:
     """The pieces and their scores. The special ones get the lowest, so that no text is read as one of them."""
     words = keep(tokenizer, ())
     every = load("tokenizers.trainers").WordLevelTrainer(
@@ -104,7 +104,7 @@ def _unigram(texts: Sequence[str], tokenizer: "Tokenizer", seeds: Sequence[str],
     return [*((special, lowest) for special in SPECIAL), *sorted(pieces.items(), key=lambda one: (-one[1], one[0]))]
 
 
-def keep(tokenizer: "Tokenizer", tokens: Sequence[str]) -> "Tokenizer":
+def keep(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     """The same with these words or characters alone, the special ones first."""
     library = load("tokenizers")
     smaller = library.Tokenizer(_words(tokens))
@@ -112,13 +112,13 @@ def keep(tokenizer: "Tokenizer", tokens: Sequence[str]) -> "Tokenizer":
     return smaller
 
 
-def vocabulary(tokenizer: "Tokenizer") -> list[str]:
+def vocabulary(tokenizer: Tokenizer) -> list[str]:
     """The tokens in the order of their numbers."""
     numbers = tokenizer.get_vocab(with_added_tokens=False)
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def _within(texts: Sequence[str], tokenizer: "Tokenizer", limit: int) -> list[str]:
+def _within(texts: Sequence[str], tokenizer: Tokenizer, limit: int) -> list[str]:
     """The texts with a blank for all but the ``limit`` most frequent characters: pieces begin with characters, and
     what the trainers leave out where these are too many depends on the order in a hash table."""
     texts = [tokenizer.normalizer.normalize_str(_nfc(text)) for text in texts]
@@ -138,7 +138,7 @@ def _words(tokens: Sequence[str]) -> Any:
 
 def _assemble(
     kind: Unit, found: Sequence[Any], merges: Sequence[tuple[str, str]], lowercase: bool, zeros: bool
-) -> "Tokenizer":
+) -> Tokenizer:
     """A tokenizer of its parts. Nothing is an added token: a text that holds "[pad]" holds three words."""
     library = load("tokenizers")
     models, clean, cut = library.models, library.normalizers, library.pre_tokenizers
@@ -173,7 +173,7 @@ def _nfc(text: Any) -> Any:
     return normalize("NFC", text) if isinstance(text, str) else tuple(normalize("NFC", word) for word in text)
 
 
-def numbers(tokenizer: "Tokenizer", texts: Sequence[Any], *, given: bool) -> Iterator[NDArray[np.int64]]:
+def numbers(tokenizer: Tokenizer, texts: Sequence[Any], *, given: bool) -> Iterator[NDArray[np.int64]]:
     """[tokens] int64 for each text; a text without any token is one unknown token."""
     for at in range(0, len(texts), _CHUNK):
         chunk = [_nfc(text) for text in texts[at : at + _CHUNK]]
@@ -183,7 +183,7 @@ def numbers(tokenizer: "Tokenizer", texts: Sequence[Any], *, given: bool) -> Ite
             yield found
 
 
-def surfaces(tokenizer: "Tokenizer", texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def surfaces(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """The tokens of each text as they stand in it (in NFC)."""
     for at in range(0, len(texts), _CHUNK):
         chunk = [_nfc(text) for text in texts[at : at + _CHUNK]]
@@ -194,12 +194,12 @@ def surfaces(tokenizer: "Tokenizer", texts: Sequence[str]) -> Iterator[tuple[str
 # A saved one
 
 
-def dump(tokenizer: "Tokenizer") -> bytes:
+def dump(tokenizer: Tokenizer) -> bytes:
     """tokenizer.json."""
     return (tokenizer.to_str(pretty=False) + "\n").encode()
 
 
-def parse(data: bytes) -> "Tokenizer":
+def parse(data: bytes) -> Tokenizer:
     """The inverse of :func:`dump`; raises :class:`ModelFileError` where it is not what that writes."""
     if len(data) > MAX_TOKENIZER:
         raise ModelFileError(f"tokenizer.json is larger than the {MAX_TOKENIZER:,} bytes allowed for it")

@@ -1,5 +1,6 @@
 """The task of giving each sequence a label: one class, several labels, a grade, or a number."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -23,7 +24,8 @@ class Classify(Supervised):
         sampling: "balanced": batches hold as many of each class.
         focal: Exponent of the focal loss (Lin et al. 2017), (1 - p)^focal of the cross entropy. 0: plain.
         label_smoothing: Part of the target that is spread over all classes.
-        positive: The class that figures of two classes, and the aim, are about. None: the rarer of two.
+        positive: The class that figures of two classes, and the aim, are about. None: the rarer of
+            two, or the second of two that are about as common.
         aim: What the threshold of two classes is to reach on validation, such as recall>=0.95 or precision>=0.99.
         cost: Or what a miss and a false alarm cost, such as fn=10,fp=1: the threshold with the smallest cost.
         bound: The aim holds for the figure itself ("none"), or for the lower bound of its 95% interval ("exact", or
@@ -58,12 +60,14 @@ class Classify(Supervised):
             check_pooling(self.pooling)
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing is {self.label_smoothing}, expected a part from 0 to below 1")
-        if self.focal < 0:
-            raise ConfigError(f"focal is {self.focal}, expected at least 0")
+        if not 0 <= self.focal < math.inf:
+            raise ConfigError(f"focal is {self.focal}, expected a number of at least 0")
         if self.aim is not None and self.cost is not None:
             raise ConfigError("aim and cost both choose the threshold; give one of them")
         if self.wanted is not None and self.target not in ("auto", "class"):
             raise ConfigError(f"an aim or a cost is for two classes, and target is {self.target}")
+        if self.bound != "none" and (self.wanted is None or self.wanted.figure is None):
+            raise ConfigError(f"bound is {self.bound}, and there is no aim to hold for it; give one, or leave it out")
 
     @property
     def wanted(self) -> Aim | None:

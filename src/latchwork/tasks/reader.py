@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from latchwork.errors import DataError
 from latchwork.layers import CRF, InputEncoder, Pooling
@@ -54,6 +55,8 @@ class Reader(nn.Module):
 class Cuts(nn.Module):
     """One score s and increasing cuts θ between classes in order: log p(y = k), p(y > k) = σ(s − θ_k).
 
+    log (σ(a) − σ(b)) = log σ(a) + log σ(−b) + log (1 − e^(b − a)), so that no probability is 0, however wrong a score.
+
     Source: McCullagh 1980, the proportional odds model.
     """
 
@@ -64,8 +67,9 @@ class Cuts(nn.Module):
 
     def forward(self, score: Float[Tensor, "batch 1"]) -> Float[Tensor, "batch classes"]:
         """log p of each class."""
-        cuts = torch.cat((self.first.view(1), self.first + nn.functional.softplus(self.gaps).cumsum(0)))
-        above = (score - cuts).sigmoid()
-        ones, zeros = torch.ones_like(score), torch.zeros_like(score)
-        share = torch.cat((ones, above), -1) - torch.cat((above, zeros), -1)
-        return share.clamp(min=1e-12).log()
+        score = score.float()
+        gaps = functional.softplus(self.gaps)
+        cuts = torch.cat((self.first.view(1), self.first + gaps.cumsum(0)))
+        over, under = functional.logsigmoid(score - cuts), functional.logsigmoid(cuts - score)
+        between = over[:, :-1] + under[:, 1:] + (-torch.expm1(-gaps)).clamp(min=1e-12).log()
+        return torch.cat((under[:, :1], between, over[:, -1:]), -1)

@@ -1,6 +1,7 @@
 """A classifier or labeller in a folder: config.json, model.safetensors, and the modality's own files."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from latchwork import storage
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, DataError, ModelFileError, did_you_mean
-from latchwork.layers import Network
+from latchwork.layers import Augment, Network
 from latchwork.tasks.classify import Classify
 from latchwork.tasks.label import Label
 from latchwork.tasks.sequence_pipeline import MODALITIES, SequencePipeline, SequenceTask, build
@@ -23,7 +24,9 @@ TASKS: dict[str, Any] = {"classify": Classify, "label": Label}
 
 
 class SequenceFile(BaseModel):
-    """config.json of a classifier or labeller. files: the hash of each of the modality's."""
+    """config.json of a classifier or labeller. files: the hash of each of the modality's. own: that of all the rest of
+    the file, see :meth:`digest`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,6 +42,12 @@ class SequenceFile(BaseModel):
     threshold: float | None
     embedding: int
     weights: str
+    own: str = ""
+
+    def digest(self) -> str:
+        """A hash of every value but ``own``: a digit that changed on the disk gives no error of its own."""
+        values = json.dumps(self.model_dump(mode="json", exclude={"own"}), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()
 
 
 def save_sequences(pipeline: SequencePipeline, folder: Path, version: str) -> None:
@@ -63,15 +72,19 @@ def save_sequences(pipeline: SequencePipeline, folder: Path, version: str) -> No
         embedding=pipeline.task.embedding if embedding is None else embedding.embedding_dim,
         weights=storage.sha256(weights),
     )
-    storage.write_json(folder / "config.json", file)
+    storage.write_json(folder / "config.json", file.model_copy(update={"own": file.digest()}))
 
 
 def load_sequences(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> SequencePipeline:
     """Read and check them. A cell of one's own is named in ``cells``: code is never read from a file."""
     path = folder / "config.json"
     raw = storage.read_json(path)
+    if not isinstance(raw, dict):
+        raise ModelFileError(f"{path} is damaged: it holds a {type(raw).__name__}, expected an object")
     storage.check_version(raw.get("format"), FORMAT, path)
     file = storage.read_json(path, SequenceFile)
+    if file.own != file.digest():
+        raise ModelFileError(f"{path} is damaged: its values are not those that were written; take it from a backup")
     files = {}
     for name, digest in file.files.items():
         if Path(name).name != name:
@@ -116,6 +129,11 @@ def task_from(options: Mapping[str, Any]) -> SequenceTask:
     for name in values:
         if name not in known:
             raise ConfigError(f'{options["name"]} has no option "{name}"{did_you_mean(name, known)}')
+    augment = {one.name for one in fields(Augment)}
+    given = options.get("augment")
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in augment:
+            raise ConfigError(f'augment has no option "{name}"{did_you_mean(str(name), augment)}')
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

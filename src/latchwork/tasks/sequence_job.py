@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from latchwork.errors import DataError
-from latchwork.layers import Augment
+from latchwork.layers import CRF, Augment
 from latchwork.sequences import Encoded, EpochSampler, Inputs, collate, mask_from_lengths
 from latchwork.tasks.reader import Reader
 from latchwork.tasks.targets import UNKNOWN, Targets
@@ -39,17 +39,29 @@ class Loss(NamedTuple):
 
     def __call__(self, module: Reader, scores: Tensor, lengths: Tensor, truth: Tensor) -> Tensor:
         scores = scores.float()
-        if self.kind == "steps" and module.crf is not None:
-            steps = lengths.sum().clamp(min=1)
-            return -module.crf(scores, truth[:, : scores.shape[1]].clamp(min=0), lengths).sum() / steps
+        if self.kind == "steps":
+            truth = truth[:, : scores.shape[1]]
+            known = mask_from_lengths(lengths, scores.shape[1]) & (truth != UNKNOWN)
+            if module.crf is not None:
+                return -_log_likelihood(module.crf, scores, truth, lengths, known) / known.sum().clamp(min=1)
+            if not known.any():
+                return scores.sum() * 0.0
+            return self.classes(scores[known], truth[known])
         if self.kind == "number":
             return F.mse_loss(scores.squeeze(-1), truth.to(scores.dtype))
         if self.kind == "labels":
             return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
-        if self.kind == "steps":
-            active = mask_from_lengths(lengths, scores.shape[1]) & (truth[:, : scores.shape[1]] != UNKNOWN)
-            scores, truth = scores[active], truth[:, : active.shape[1]][active]
         return self.classes(scores, truth)
+
+    def weight(self, truth: Tensor) -> float:
+        """What the mean over this truth is a mean of: sequences, or steps with a known label, by their class weights.
+
+        Means of several batches, weighted by it, are the mean over all.
+        """
+        if self.kind in ("number", "labels"):
+            return float(len(truth))
+        known = truth[truth != UNKNOWN]
+        return float(len(known) if self.weights is None else self.weights.to(truth.device)[known].sum())
 
     def classes(self, scores: Tensor, truth: Tensor) -> Tensor:
         """Cross entropy, weighted by class, (1 - p)^focal of it, the target smoothed."""
@@ -60,6 +72,16 @@ class Loss(NamedTuple):
         own = scores.log_softmax(-1).gather(-1, truth.unsqueeze(-1)).squeeze(-1).exp()
         scale = each.new_ones(()).expand_as(each) if weights is None else weights[truth]
         return ((1 - own) ** self.focal * each * scale).sum() / scale.sum().clamp(min=1e-12)
+
+
+def _log_likelihood(crf: CRF, scores: Tensor, truth: Tensor, lengths: Tensor, known: Tensor) -> Tensor:
+    """Σ log p of the known labels: over all that the unknown ones may be."""
+    unknown = (mask_from_lengths(lengths, scores.shape[1]) & ~known).any()
+    if not unknown:
+        return crf(scores, truth.clamp(min=0), lengths).sum()
+    others = torch.ones_like(scores, dtype=torch.bool).scatter(2, truth.clamp(min=0).unsqueeze(2), value=False)
+    held = scores.masked_fill(others & known.unsqueeze(2), -torch.inf)
+    return (crf.log_partition(held, lengths) - crf.log_partition(scores, lengths)).sum()
 
 
 class SequenceJob:
@@ -99,10 +121,11 @@ class SequenceJob:
         return Lesson(self.augment.apply(inputs, self.seed, step), stacked([self.truth[row] for row in rows]))
 
     def _even(self, step: int) -> NDArray[np.int64]:
-        """As many of each class, drawn anew for each step."""
+        """As many of each class, drawn anew for each step; of more classes than a batch holds, each in its turn."""
         assert self.classes is not None
         random = np.random.default_rng((self.seed, step, 1))
-        kinds = random.permutation(np.arange(self.batch_size) % len(self.classes))
+        first = step * self.batch_size
+        kinds = random.permutation(np.arange(first, first + self.batch_size) % len(self.classes))
         return np.array([random.choice(self.classes[kind]) for kind in kinds])
 
     def loss(self, batch: Lesson, carried: Any) -> tuple[Tensor, None]:
@@ -113,16 +136,16 @@ class SequenceJob:
         """What ``score`` says, and the training loss on the validation sequences."""
         if not self.held:
             return {}
-        scores, total, weight = [], 0.0, 0
+        total, weight = 0.0, 0.0
         order = np.argsort([len(one) for one in self.held], kind="stable")
         found: list[Any] = [None] * len(self.held)
-        for rows, answer, lengths, inputs_truth in _in_batches(self.module, self.held, self.held_truth, order):
-            loss = float(self.loss_of(self.module, answer, lengths, inputs_truth))
-            total, weight = total + loss * len(rows), weight + len(rows)
+        for rows, answer, lengths, truth in _in_batches(self.module, self.held, self.held_truth, order):
+            share = self.loss_of.weight(truth)
+            total += share * float(self.loss_of(self.module, answer, lengths, truth))
+            weight += share
             for row, one, length in zip(rows, answer.double().cpu().numpy(), lengths.tolist(), strict=True):
                 found[row] = one[:length] if one.ndim == 2 else one
-        scores = found
-        return {**self.score(scores, self.held_truth), "loss": total / weight}
+        return {**self.score(found, self.held_truth), "loss": total / weight if weight else float("nan")}
 
 
 def _in_batches(module: Reader, encoded: Sequence[Encoded], truth: Sequence[Any], order: NDArray[np.int64]) -> Any:

@@ -2,13 +2,15 @@
 
 import gzip
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -34,6 +36,8 @@ MODALITIES: dict[str, type[Any]] = {"text": Text, "records": Records, "image": I
 READERS: dict[str, Any] = {"text": read_text, "records": read_records, "image": read_images}
 IMAGE_BLOCKS = ("16x3/2", "32x3/2")
 ROWS = 64
+RARER = 0.4
+"""Share of the first of two classes below which it is the one that is looked for."""
 
 
 class Answers(NamedTuple):
@@ -74,12 +78,25 @@ class SequencePipeline:
         return storage.sha256(storage.pack_tensors(self.module.state_dict()))
 
     def read(self, source: Any, *, labelled: bool = False) -> Labelled:
-        """A file as it was read for training; labels may be absent."""
-        return READERS[self.modality.kind](source, self.task.source, self.name, labelled=labelled)
+        """A file as it was read for training; labels may be absent, and a file of their own is then not read."""
+        options = self.task.source if labelled else replace(self.task.source, labels=None)
+        return READERS[self.modality.kind](source, options, self.name, labelled=labelled)
 
     def encode(self, labelled: Labelled) -> list[Encoded]:
         """The sequences in numbers, as they were for training."""
         return self.modality.encode(labelled)
+
+    def kept(self, length: int) -> NDArray[np.int64]:
+        """The steps that are left of a sequence of so many."""
+        return np.arange(length) if isinstance(self.modality, Images) else self.modality.kept(length)
+
+    def cut(self, labelled: Labelled) -> Labelled:
+        """Words and labels of the steps that are left of sequences that are too long; see :func:`cut_steps`."""
+        return cut_steps(self.modality, labelled) if self.targets.kind == "steps" else labelled
+
+    def truth(self, labelled: Labelled) -> list[Any]:
+        """The labels in numbers, as ``Targets.encode`` gives them: of steps, those that are left."""
+        return self.targets.encode(self.cut(labelled))
 
     def scores(self, encoded: Sequence[Encoded]) -> list[Array]:
         """The network's scores of each sequence: [outputs], or [steps, outputs]."""
@@ -114,8 +131,7 @@ class SequencePipeline:
             case "steps":
                 return Answers([tuple(names[code] for code in one) for one in self.paths(scores)], sure)
             case "ordinal":
-                middle = (np.cumsum(sure, 1) < 0.5).sum(1).clip(max=len(names) - 1)
-                return Answers([names[code] for code in middle], sure)
+                return Answers([names[code] for code in median_of(sure)], sure)
         codes = sure.argmax(1)
         if self.threshold is not None and self.positive is not None:
             codes = np.where(sure[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)
@@ -157,8 +173,27 @@ class SequencePipeline:
         return self.decode(self.scores(self.encode(labelled)))
 
 
+def median_of(sure: Array) -> NDArray[np.int64]:
+    """[n] of classes in their order the one that the middle of the probabilities [n, classes] lies in."""
+    return (np.cumsum(sure, 1) < 0.5).sum(1).clip(max=sure.shape[1] - 1)
+
+
+def cut_steps(modality: Modality, labelled: Labelled) -> Labelled:
+    """Words and labels of the same steps that the modality leaves of a sequence (``max_length``, ``keep``)."""
+    if isinstance(modality, Images):
+        return labelled
+
+    def cut(steps: Any) -> Any:
+        return None if steps is None else tuple(steps[step] for step in modality.kept(len(steps)))
+
+    content = tuple(map(cut, labelled.content)) if isinstance(modality, Text) else labelled.content
+    return replace(labelled, content=content, labels=tuple(map(cut, labelled.labels)))
+
+
 def positive_of(targets: Targets, task: SequenceTask) -> int | None:
-    """The class of two that figures are about: as asked, else the rarer one in training."""
+    """The class of two that figures are about: as asked, else the rarer one in training, or the second of two that are
+    about as common.
+    """
     if targets.kind != "class" or not isinstance(task, Classify):
         return None
     if task.positive is not None:
@@ -169,7 +204,7 @@ def positive_of(targets: Targets, task: SequenceTask) -> int | None:
         return targets.classes.index(task.positive)
     if len(targets.classes) != 2:
         return None
-    return int(targets.counts[1] <= targets.counts[0])
+    return 0 if targets.counts[0] < RARER * sum(targets.counts) else 1
 
 
 def kind_of_source(source: Any, task: SequenceTask) -> str:
@@ -179,10 +214,11 @@ def kind_of_source(source: Any, task: SequenceTask) -> str:
     if task.id is not None or task.variable is not None or task.columns:
         return "records"
     if not isinstance(source, (str, Path)):
-        names = [str(name).lower() for name in getattr(source, "columns", ())]
-        return "text" if "text" in names or "tokens" in names else "records"
+        return _kind_of_columns(getattr(source, "column_names", getattr(source, "columns", ())))
     path = Path(source)
     lower = path.name.lower().removesuffix(".gz")
+    if lower.endswith(".parquet") and path.is_file():
+        return _kind_of_columns(_parquet_columns(path))
     if lower.endswith(".npz") or (path.is_dir() and _has_images(path)):
         return "image"
     if lower.endswith((".png", ".jpg", ".jpeg")):
@@ -194,6 +230,18 @@ def kind_of_source(source: Any, task: SequenceTask) -> str:
     return "text" if _names_text(path) else "records"
 
 
+def _kind_of_columns(columns: Iterable[Any]) -> str:
+    names = {str(name).lower() for name in columns}
+    return "text" if names & {"text", "tokens", "words", "sentence"} else "records"
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    try:
+        return list(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return []  # the reader says what is wrong with it
+
+
 def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in (".png", ".jpg", ".jpeg") for path in folder.rglob("*"))
 
@@ -203,7 +251,7 @@ def _names_text(path: Path) -> bool:
     try:
         with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
             lines = bytes(file.read(1 << 16)).decode("utf-8", "ignore").splitlines()
-    except OSError:
+    except (OSError, EOFError, zlib.error):
         return False
     if not lines:
         return False
@@ -241,6 +289,8 @@ def build(
     if blocks is None:
         blocks = IMAGE_BLOCKS if features.image is not None else ()
     convolutions: tuple[Convolution, ...] = tuple(convolution(one) for one in blocks)
+    if task.causal and not blocks:
+        raise ConfigError("causal is for convolutions, and there are none; give some, or leave it out")
     decays = issubclass(cell_class(network.cell), GRUD)
     assert network.dropout is not None
     encoder = InputEncoder(
@@ -261,18 +311,58 @@ def build(
         both = body is None and bool(network.bidirectional)
         pooling = Pooling(task.pooling or "max", width, backward=width // 2 if both else 0)
     crf = None
-    if isinstance(task, Label) and (targets.spans if task.crf is None else task.crf):
-        crf = CRF(len(targets.classes), allowed=bio_rules(targets.classes) if targets.spans else None)
+    if has_crf(task, targets):
+        ruled = targets.spans and targets.strict
+        crf = CRF(len(targets.classes), allowed=bio_rules(targets.classes) if ruled else None)
     ordered = len(targets.classes) if targets.kind == "ordinal" else 0
     return Reader(encoder, layers, pooling, targets.outputs, dropout=network.dropout, ordered=ordered, crf=crf)
 
 
+def has_crf(task: SequenceTask, targets: Targets) -> bool:
+    """Whether labels of a sequence are scored as a whole: as asked, else for spans."""
+    return isinstance(task, Label) and (targets.spans if task.crf is None else task.crf)
+
+
+FOR_KINDS: dict[str, tuple[str, ...]] = {
+    "text": ("tokenizer", "vocabulary_size", "lowercase", "vectors", "characters", "embedding", "embedding_dropout"),
+    "records": ("columns", "static", "variable", "value", "missing", "period"),
+    "image": ("image_size",),
+    "text or records": ("max_length",),
+}
+
+
+def check_options(task: SequenceTask, features: Features, targets: Targets) -> None:
+    """Raise :class:`ConfigError` for an option that these sequences, or these labels, have no use for."""
+    kind = "text" if features.vocabulary else "records" if features.image is None else "image"
+    usual = {one.name: one.default for one in fields(task)}
+    for wanted, names in FOR_KINDS.items():
+        for name in names:
+            if kind not in wanted and getattr(task, name) != usual[name]:
+                raise ConfigError(f"{name} is for {wanted}, and this is {kind}; leave it out")
+    if not isinstance(task, Classify):
+        if task.class_weight == "balanced" and has_crf(task, targets):
+            raise ConfigError("class_weight is for the loss of single steps, and spans are scored as a whole; "
+                              "leave it out, or give crf=false")  # fmt: skip
+        if kind == "records" and task.keep != "start":
+            raise ConfigError(f'keep is "{task.keep}", and labelled records are cut into pieces that all stay')
+        return
+    if targets.kind not in ("class", "ordinal"):
+        for name in ("focal", "label_smoothing", "class_weight"):
+            if getattr(task, name) != usual[name]:
+                raise ConfigError(f"{name} is for one class of several, and the labels are of the kind {targets.kind}")
+    if task.positive is not None and targets.kind != "class":
+        raise ConfigError(f"positive is for classes, and the labels are of the kind {targets.kind}")
+    if task.wanted is not None and (targets.kind != "class" or len(targets.classes) != 2):
+        found = f"there are {len(targets.classes)}" if targets.classes else "the labels are numbers"
+        raise ConfigError(f"an aim or a cost is for two classes, and {found}")
+
+
 def resolved(task: SequenceTask, features: Features, targets: Targets) -> SequenceTask:
-    """The task with what was left open decided by the data."""
+    """The task with what was left open decided by the data. Raises :class:`ConfigError`, see :func:`check_options`."""
+    check_options(task, features, targets)
     if not isinstance(task, Classify):
         return task
-    if task.wanted is not None and positive_of(targets, task) is None:
-        raise ConfigError(f"an aim or a cost is for two classes, and there are {len(targets.classes)}")
+    positive_of(targets, task)  # a class of that name must be there
     if task.pooling is None:
         task = replace(task, pooling="last" if features.masked else "max")
     if task.sampling == "balanced" and targets.kind not in ("class", "ordinal"):

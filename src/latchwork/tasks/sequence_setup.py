@@ -20,15 +20,20 @@ from latchwork.tasks.sequence_pipeline import (
     SequencePipeline,
     SequenceTask,
     build,
+    has_crf,
     kind_of_source,
+    median_of,
     resolved,
 )
-from latchwork.tasks.targets import UNKNOWN, Targets
+from latchwork.tasks.targets import Targets, typed
 
 Rows = NDArray[np.int64]
 METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "average_precision", "mcc", "log_loss", "span_f1", "rmse")
 RARE = 0.2
 """Of two classes the rarer one has at most this share: then accuracy says little, and ranking is judged."""
+
+FEW = 2000
+"""Below so many training sequences those of the validation are worth a second training."""
 
 LOSS_SHARE = 0.1
 """Of the loss in what decides: of two steps with as many right answers the surer one is kept."""
@@ -49,10 +54,10 @@ def read_examples(task: SequenceTask, source: Any, *, kind: str | None = None) -
     if task.test is not None:
         given["test"] = read(task.test)
     if not given:
-        return kind, whole
+        return kind, typed(whole, _asked(task)[0])
     if whole.parts is not None and any(part not in (None, "train") for part in whole.parts):
         raise ConfigError("the training file has parts of its own, and other files were given for them; use one")
-    return kind, Labelled.joined({"train": whole, **given})
+    return kind, typed(Labelled.joined({"train": whole, **given}), _asked(task)[0])
 
 
 @dataclass
@@ -65,6 +70,8 @@ class SequenceSetup:
     encoded: list[Encoded]
     truth: list[Any]
     notes: list[str] = field(default_factory=list)
+    body: Any = None
+    """What takes the place of the recurrent layers."""
 
     @classmethod
     def of(
@@ -77,40 +84,107 @@ class SequenceSetup:
         seed: int,
         split: Split | None = None,
         body: Any = None,
+        modality: Any = None,
+        targets: Targets | None = None,
     ) -> "SequenceSetup":
         """Split, fit the modality and the labels on the training part, build the network. The seed decides its start.
 
-        ``body``: what takes the place of the recurrent layers, see ``build``.
+        ``body``: what takes the place of the recurrent layers, see ``build``. ``modality``, ``targets``: fitted before.
         """
         split = split_of(task, labelled, seed=seed) if split is None else split
-        options = task.source
-        if kind == "text" and options.characters is None and not isinstance(task, Classify):
-            options = replace(options, characters=True)
-        modality = MODALITIES[kind].fit(labelled, split.train, options)
-        targets = Targets.fit(labelled, split.train, *_asked(task))
+        if modality is None and kind == "text" and task.characters is None and not isinstance(task, Classify):
+            task = replace(task, characters=True)
+        modality = MODALITIES[kind].fit(labelled, split.train, task.source) if modality is None else modality
+        targets = Targets.fit(labelled, split.train, *_asked(task)) if targets is None else targets
         task = resolved(task, modality.features, targets)
         task.augment.check(modality.features)
+        if task.metric is not None:
+            check_metric(task.metric, targets)
+        pipeline = _built(modality, task, targets, network, seed=seed, body=body)
         used = np.concatenate([split.train, split.validation, split.test])
         chosen = labelled.select(used)
         encoded: list[Any] = [None] * len(labelled)
         truth: list[Any] = [None] * len(labelled)
-        for row, one, label in zip(used, modality.encode(chosen), targets.encode(chosen), strict=True):
+        for row, one, label in zip(used, modality.encode(chosen), pipeline.truth(chosen), strict=True):
             encoded[row], truth[row] = one, label
-            if targets.kind == "steps" and label is not None:
-                truth[row] = label[: len(one)]
-        texts = modality.features.vocabulary > 0
-        network = network.resolved(dropout=0.5 if texts else 0.2, bidirectional=True)
-        vectors = modality.vectors() if kind == "text" else None
-        start = None
-        if vectors is not None:
-            start = torch.from_numpy(np.where(vectors.found[:, None], vectors.matrix, np.nan).astype(np.float32))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = build(task, modality.features, targets, network, start, body)
-        pipeline = SequencePipeline(modality, task, network, targets, module)
-        setup = cls(pipeline, labelled, split, encoded, truth, list(split.notes))
-        check_metric(setup.metric, targets)
+            if targets.kind == "steps" and label is not None and len(label) != len(one):
+                place = labelled.places[row]
+                raise DataError(f"{place}: {len(label)} labels for {len(one)} steps, expected a label for each")
+        setup = cls(pipeline, labelled, split, encoded, truth, body=body)
+        setup.notes = setup._told()
+        setup._check_validation()
         return setup
+
+    def rebuilt(self, network: Network, *, seed: int, body: Any = None) -> "SequenceSetup":
+        """The same sequences with another network, not trained: nothing is read, fitted or encoded again."""
+        own = self.pipeline
+        pipeline = _built(own.modality, own.task, own.targets, network, seed=seed, body=body)
+        made = replace(self, pipeline=pipeline, body=body)
+        made.notes = made._told()
+        return made
+
+    def _told(self) -> list[str]:
+        """What a reader of the scores must know before anything is trained."""
+        notes, targets = list(self.split.notes), self.pipeline.targets
+        if self.task.metric is None and (why := self._undefined(self._usual)):
+            notes.append(f"{self._usual} is undefined on the validation part ({why}): log_loss chooses there")
+        if has_crf(self.task, targets) and not targets.strict:
+            notes.append("spans begin with I- too (IOB1): the labels are scored without the rules of B- and I-")
+        return notes
+
+    def _check_validation(self) -> None:
+        """Refuse, before training, what the validation part can't tell."""
+        task, rows = self.task, self._validated
+        if task.metric is not None and (why := self._undefined(task.metric)):
+            raise DataError(f"{task.metric} is undefined on the validation part ({why}): give a larger one, or "
+                            "metric=log_loss")  # fmt: skip
+        if not isinstance(task, Classify) or task.wanted is None:
+            return
+        if not rows:
+            raise ConfigError("an aim wants validation sequences; give validation_size above 0")
+        groups = self.labelled.groups
+        if task.bound == "exact" and groups is not None and len({groups[row] for row in rows}) < len(rows):
+            raise ConfigError("bound is exact, which takes every sequence for independent, and these share groups; "
+                              "give bound=bootstrap")  # fmt: skip
+
+    @property
+    def _validated(self) -> list[int]:
+        """The validation sequences that have a label."""
+        return [row for row in self.split.validation.tolist() if self.truth[row] is not None]
+
+    def _undefined(self, metric: str) -> str:
+        """Why a metric of classes has no value on the validation part; "" where it has one, or nothing is validated."""
+        targets, positive = self.pipeline.targets, self.pipeline.positive
+        if targets.kind not in ("class", "ordinal") or metric in ("accuracy", "log_loss") or not self._validated:
+            return ""
+        there = {self.truth[row] for row in self._validated}
+        one = f'every sequence there is "{targets.classes[min(there)]}"'
+        if metric == "mcc" or (positive is not None and metric != "balanced_accuracy"):
+            if len(there) < 2:
+                return one
+            alone = metric != "mcc" and positive not in there
+            return f'no sequence there is "{targets.classes[positive or 0]}"' if alone else ""
+        lacking = [name for code, name in enumerate(targets.classes) if code not in there]
+        return f'no sequence there is "{lacking[0]}"' if lacking else ""
+
+    def extended(self, seed: int) -> "SequenceSetup":
+        """The same with a new network, to be trained on the validation sequences too."""
+        own = self.pipeline
+        module = self.rebuilt(own.network, seed=seed, body=self.body).pipeline.module
+        rows = np.concatenate([self.split.train, self.split.validation])
+        split = replace(self.split, train=rows, validation=rows[:0])
+        return replace(self, pipeline=replace(own, module=module), split=split)
+
+    @property
+    def refits(self) -> bool:
+        """Whether a second network is trained on the validation sequences too, for the steps that they chose."""
+        if self.task.refit is not None:
+            return self.task.refit and len(self.split.validation) > 0
+        if isinstance(self.task, Classify) and self.task.wanted is not None:
+            return False  # the threshold was shown to do for the first network alone
+        parts = self.labelled.parts
+        own = parts is not None and any(part == "validation" for part in parts)
+        return not own and len(self.split.validation) > 0 and len(self.split.train) < FEW
 
     @property
     def task(self) -> SequenceTask:
@@ -118,14 +192,18 @@ class SequenceSetup:
 
     @property
     def metric(self) -> str:
-        """What validation is judged by."""
-        targets = self.pipeline.targets
+        """What validation is judged by: as asked, else what these labels are usually judged by, where it is defined."""
         if self.task.metric is not None:
             return self.task.metric
+        return "log_loss" if self._undefined(self._usual) else self._usual
+
+    @property
+    def _usual(self) -> str:
+        targets = self.pipeline.targets
         if targets.kind == "steps":
             return "span_f1" if targets.spans else "accuracy"
-        if targets.kind == "number":
-            return "rmse"
+        if targets.kind in ("number", "labels"):
+            return "rmse" if targets.kind == "number" else "log_loss"
         rare = len(targets.classes) == 2 and min(targets.counts) < RARE * sum(targets.counts)
         return "roc_auc" if targets.kind == "class" and rare else "accuracy"
 
@@ -180,37 +258,34 @@ class SequenceSetup:
             return {"choice": 1 - value, name: value}
         stacked = np.stack(scores)
         if pipeline.targets.kind == "labels":
-            right = ((stacked >= 0) == (np.stack(truth) >= 0.5)).mean()
+            right = float(((stacked >= 0) == (np.stack(truth) >= 0.5)).mean())
             loss = float(np.logaddexp(0, np.where(np.stack(truth) >= 0.5, -stacked, stacked)).mean())
-            return {"choice": loss, "accuracy": float(right)}
+            return {"choice": _choice(right, loss) if name == "accuracy" else loss, "accuracy": right, "log_loss": loss}
         shares = pipeline.probabilities(scores)
         codes = np.array(truth)
         loss = float(-np.log(np.clip(shares[np.arange(len(codes)), codes], 1e-12, None)).mean())
         if name == "log_loss":
             return {"choice": loss, name: loss}
         if name == "accuracy":
-            value = float((shares.argmax(1) == codes).mean())
+            said = median_of(shares) if pipeline.targets.kind == "ordinal" else shares.argmax(1)
+            value = float((said == codes).mean())
         else:
             positive = pipeline.positive
             named = None if positive is None else pipeline.targets.classes[positive]
             value = metrics.classification(codes, shares, pipeline.targets.classes, positive=named)[name]
-            if np.isnan(value):
-                raise DataError(f"{name} is undefined on the validation part: give a larger one, or metric=log_loss")
+            value = 0.0 if np.isnan(value) else value  # mcc where one class is said of all, as at the start of training
         ranked = name in ("roc_auc", "average_precision")
-        return {"choice": 1 - value + (0.0 if ranked else LOSS_SHARE * min(loss, 5.0)), name: value}
+        return {"choice": 1 - value if ranked else _choice(value, loss), name: value}
 
     def _steps(self, scores: list[NDArray[np.float64]], truth: Sequence[Any], name: str) -> float:
         paths = self.pipeline.paths(scores)
         if name == "accuracy":
             steps = sum(len(one) for one in truth)
             return sum(int((path == one).sum()) for path, one in zip(paths, truth, strict=True)) / max(1, steps)
-        names = [*self.pipeline.targets.classes, "O"]  # UNKNOWN is the last
-        assert UNKNOWN == -1
-
-        def tags(rows: Sequence[Any]) -> list[tuple[str, ...]]:
-            return [tuple(names[code] for code in one) for one in rows]
-
-        value = metrics.span_scores(tags(truth), tags(paths))["span_f1"]
+        names = self.pipeline.targets.classes
+        held = self.pipeline.cut(self.labelled.select(self._validated))
+        said = [tuple(names[code] for code in one) for one in paths]
+        value = metrics.span_scores(held.labels, said)["span_f1"]  # labels that training never saw among them
         return 0.0 if np.isnan(value) else value
 
     def calibrate(self) -> None:
@@ -218,8 +293,6 @@ class SequenceSetup:
         pipeline, task = self.pipeline, self.task
         encoded, truth = self.part(self.split.validation)
         if not isinstance(task, Classify) or not encoded or pipeline.targets.kind not in ("class", "labels"):
-            if isinstance(task, Classify) and task.wanted is not None:
-                raise ConfigError("an aim wants validation sequences; give validation_size above 0")
             return
         scores = np.stack(pipeline.scores(encoded))
         marks = np.stack(truth) if pipeline.targets.kind == "labels" else np.array(truth)
@@ -232,13 +305,32 @@ class SequenceSetup:
             sure = pipeline.probabilities(list(scores))[:, pipeline.positive]
             groups = None
             if self.labelled.groups is not None:
-                named = [row for row in self.split.validation if self.truth[row] is not None]
-                groups = np.array([self.labelled.groups[row] for row in named])
+                groups = np.array([self.labelled.groups[row] for row in self._validated])
             pipeline.chosen = metrics.choose_threshold(
                 (marks == pipeline.positive).astype(np.int64), sure, task.wanted, bound=task.bound, groups=groups
             )
             pipeline.threshold = pipeline.chosen.value
             self.notes.append(pipeline.chosen.note)
+
+
+def _choice(value: float, loss: float) -> float:
+    return 1 - value + LOSS_SHARE * min(loss, 5.0)
+
+
+def _built(
+    modality: Any, task: SequenceTask, targets: Targets, network: Network, *, seed: int, body: Any
+) -> SequencePipeline:
+    """The pipeline with a network that is not trained."""
+    texts = modality.features.vocabulary > 0
+    network = network.resolved(dropout=0.5 if texts else 0.2, bidirectional=True)
+    vectors = modality.vectors() if modality.kind == "text" else None
+    start = None
+    if vectors is not None:
+        start = torch.from_numpy(np.where(vectors.found[:, None], vectors.matrix, np.nan).astype(np.float32))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build(task, modality.features, targets, network, start, body)
+    return SequencePipeline(modality, task, network, targets, module)
 
 
 def split_of(task: SequenceTask, labelled: Labelled, *, seed: int) -> Split:
@@ -255,7 +347,7 @@ def folds_of(task: SequenceTask, labelled: Labelled, folds: int, *, seed: int) -
 def check_metric(metric: str, targets: Targets) -> None:
     """Raise :class:`ConfigError` where the metric is not one of these labels."""
     kinds = {
-        "steps": ("span_f1", "accuracy"),
+        "steps": ("span_f1", "accuracy") if targets.spans else ("accuracy",),
         "number": ("rmse",),
         "labels": ("log_loss", "accuracy"),
         "class": tuple(name for name in METRICS if name not in ("span_f1", "rmse")),
@@ -263,8 +355,6 @@ def check_metric(metric: str, targets: Targets) -> None:
     allowed = kinds["class" if targets.kind == "ordinal" else targets.kind]
     if metric not in allowed:
         raise ConfigError(f'metric is "{metric}"{did_you_mean(metric, allowed)}; expected one of {", ".join(allowed)}')
-    if metric in ("roc_auc", "average_precision") and targets.kind == "steps":
-        raise ConfigError(f"{metric} is for whole sequences")
 
 
 def _asked(task: SequenceTask) -> tuple[str, bool | None]:

@@ -20,6 +20,9 @@ class Supervised(SourceOptions):
         validation_size: That share, or a number of sequences.
         test_size: That share, or a number of sequences. 0: none are held back, and nothing is scored.
         by_time: Split by time: the latest sequences are for the test.
+        refit: Train once more, on the validation sequences too, for the steps that they chose; temperature and
+            threshold stay those of the first training. None: where there are few sequences, the file names no
+            validation part, and no threshold is chosen.
         metric: What validation is judged by. None: by the labels.
         embedding: Numbers that stand for a token.
         freeze: Pre-trained vectors stay as they are.
@@ -36,6 +39,7 @@ class Supervised(SourceOptions):
     validation_size: float = 0.15
     test_size: float = 0.2
     by_time: bool = False
+    refit: bool | None = None
     metric: str | None = None
     embedding: int = 100
     freeze: bool = False
@@ -59,6 +63,10 @@ class Supervised(SourceOptions):
         if self.convolutions is not None:
             for one in self.convolutions:
                 convolution(one)
+        if self.freeze and self.vectors is None:
+            raise ConfigError("freeze is for pre-trained vectors, and there are none; name a file with vectors")
+        if self.keep != "start" and self.max_length is None:
+            raise ConfigError(f'keep is "{self.keep}", and nothing is cut; say how many steps are kept with max_length')
 
     @property
     def source(self) -> SourceOptions:

@@ -1,13 +1,16 @@
 """Labels as numbers and back, fixed by the training labels."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.errors import DataError, ModelFileError, did_you_mean
+from latchwork.metrics import spans_of
 from latchwork.sequences import Labelled
 
 Kind = Literal["class", "labels", "ordinal", "number", "steps"]
@@ -28,6 +31,7 @@ class Targets:
     counts   how often each stood in training
     center, spread  mean and deviation of a number in training
     spans    steps: labels mark spans
+    strict   spans: in training I-x stood after B-x or I-x alone
     """
 
     kind: Kind
@@ -36,6 +40,7 @@ class Targets:
     center: float = 0.0
     spread: float = 1.0
     spans: bool = False
+    strict: bool = True
 
     @classmethod
     def fit(cls, labelled: Labelled, rows: NDArray[np.int64], kind: str, spans: bool | None = None) -> "Targets":
@@ -47,30 +52,34 @@ class Targets:
         if kind == "steps":
             names, counts = np.unique(np.concatenate([np.array(one, str) for one in labels]), return_counts=True)
             marked = any(name[:2] in ("B-", "I-") for name in names.tolist()) if spans is None else spans
-            return cls._several("steps", names, counts, spans=marked)
+            if marked:
+                _check_spans(names.tolist(), asked=spans is not None)
+            strict = not marked or all(map(_is_strict, labels))
+            return cls._several("steps", names, counts, spans=marked, strict=strict)
         kind = _kind(labels) if kind == "auto" else kind
         if kind in ("number", "ordinal"):
             values = np.array([_number(label, place) for label, place in _placed(chosen)])
             if kind == "number":
                 spread = float(values.std())
-                if spread == 0:
+                if values.min() == values.max() or not spread > 0:  # of equal numbers the deviation may be 1e-17
                     raise DataError(f"every training label is {values[0]:g}: there is nothing to tell apart")
                 return cls("number", center=float(values.mean()), spread=spread)
             names, counts = np.unique(values, return_counts=True)
-            return cls._several("ordinal", [f"{value:g}" for value in names], counts)
+            return cls._several("ordinal", [name_of(value) for value in names.tolist()], counts)
         if kind == "labels":
             split = [part for label in labels for part in _parts(label)]
             if not split:
                 raise DataError("no training sequence has any label, so there is nothing to learn from")
             return cls._several("labels", *np.unique(np.array(split, str), return_counts=True))
-        return cls._several("class", *np.unique(np.array([str(label) for label in labels], str), return_counts=True))
+        found = [_one(label, place) for label, place in _placed(chosen)]
+        return cls._several("class", *np.unique(np.array(found, str), return_counts=True))
 
     @classmethod
-    def _several(cls, kind: Kind, names: Any, counts: Any, spans: bool = False) -> "Targets":
+    def _several(cls, kind: Kind, names: Any, counts: Any, *, spans: bool = False, strict: bool = True) -> "Targets":
         names = tuple(str(name) for name in names)
         if len(names) < 2 and kind != "labels":
             raise DataError(f'every training label is "{names[0]}": there is nothing to tell apart')
-        return cls(kind, names, tuple(int(count) for count in counts), spans=spans)
+        return cls(kind, names, tuple(int(count) for count in counts), spans=spans, strict=strict)
 
     @property
     def outputs(self) -> int:
@@ -97,7 +106,7 @@ class Targets:
                 marks[[self._code(part, code, place) for part in _parts(label)]] = 1.0
                 made.append(marks)
             else:
-                name = f"{_number(label, place):g}" if self.kind == "ordinal" else str(label)
+                name = name_of(_number(label, place)) if self.kind == "ordinal" else _one(label, place)
                 made.append(self._code(name, code, place))
         return made
 
@@ -126,10 +135,70 @@ class Targets:
             made = cls(**{**data, "classes": tuple(data["classes"]), "counts": tuple(data["counts"])})
         except (TypeError, KeyError) as error:
             raise ModelFileError(f"the labels of the model are damaged: {error}; train the model anew") from error
-        good = made.kind in KINDS and len(made.counts) == len(made.classes) and made.spread > 0
-        if not good or not all(isinstance(name, str) for name in made.classes):
+        good = made.kind in KINDS and len(made.counts) == len(made.classes) == len(set(made.classes))
+        good &= all(isinstance(count, int) and count >= 0 for count in made.counts)
+        good &= all(isinstance(one, (int, float)) and math.isfinite(one) for one in (made.center, made.spread))
+        good &= bool(made.classes) == (made.kind != "number") and isinstance(made.strict, bool)
+        if not good or not made.spread > 0 or not all(isinstance(name, str) for name in made.classes):
             raise ModelFileError("the labels of the model are damaged; train the model anew or take it from a backup")
         return made
+
+
+def typed(labelled: Labelled, kind: str) -> Labelled:
+    """Labels in the form of their kind, so that splits are stratified by what they are and not by how they are written:
+    numbers, tuples of several, names of classes. kind: "auto" decides by all of them.
+
+    Where one is no number, all stay as they are: :meth:`Targets.fit` says which.
+    """
+    labels = [label for label in labelled.labels if label is not None]
+    if not labels or kind == "steps":
+        return labelled
+    kind = _kind(labels) if kind == "auto" else kind
+
+    def one(label: Any, place: str) -> Any:
+        if label is None:
+            return None
+        if kind == "labels":
+            return tuple(_parts(label))
+        if kind == "class":
+            return _one(label, place)
+        return _number(label, place) if kind == "number" else name_of(_number(label, place))
+
+    try:
+        made = [one(label, place) for label, place in zip(labelled.labels, labelled.places, strict=True)]
+    except DataError:
+        return labelled
+    return replace(labelled, labels=tuple(made))
+
+
+def _check_spans(names: Sequence[str], *, asked: bool) -> None:
+    """Refuse labels that mark no spans before anything is trained on them."""
+    for name in names:
+        try:
+            spans_of([name])
+        except DataError as error:
+            hint = "leave spans out" if asked else "give spans=false"
+            raise DataError(
+                f'the label "{name}" marks no span, and others do; expected O, or B-, I- and a kind: mend it, or {hint}'
+            ) from error
+
+
+def _is_strict(labels: Sequence[str]) -> bool:
+    """Whether I-x stands after B-x or I-x alone: in IOB1 it begins spans too."""
+    pairs = pairwise(["O", *labels])
+    return all(not now.startswith("I-") or before in (now, f"B-{now[2:]}") for before, now in pairs)
+
+
+def _one(label: Any, place: str) -> str:
+    """The name of a class."""
+    if isinstance(label, (tuple, list)):
+        raise DataError(f"{place}: there are {len(label)} labels, expected one (or give target=labels)")
+    return str(label)
+
+
+def name_of(value: float) -> str:
+    """A number as the name of a class: 2 for 2.0; no two numbers have the same."""
+    return repr(float(value) + 0.0).removesuffix(".0")  # + 0.0: minus zero is zero
 
 
 def _placed(labelled: Labelled) -> list[tuple[Any, str]]:

@@ -2,5 +2,7 @@
 
 from latchwork.testing.check_cell import check_cell
 from latchwork.testing.check_modality import check_modality
+from latchwork.testing.check_sequences import check_sequences
+from latchwork.testing.check_task import check_task
 
-__all__ = ["check_cell", "check_modality"]
+__all__ = ["check_cell", "check_modality", "check_sequences", "check_task"]

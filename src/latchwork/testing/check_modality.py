@@ -9,14 +9,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from latchwork.modalities import RawTable, RowState, Table, TableOptions, read
+from latchwork.modalities import RawTable, RowState, SourceOptions, Table, TableOptions, read
 from latchwork.sequences import Series
+from latchwork.testing.check_sequences import check_sequences
 
 _TIGHT = 1e-12  # sines of many angles at once and of one may differ in the last bit
 
 
-def check_modality(source: Any, options: TableOptions | None = None, cuts: Sequence[float] = (0.0, 0.4, 0.8)) -> None:
+def check_modality(
+    source: Any, options: TableOptions | SourceOptions | None = None, cuts: Sequence[float] = (0.0, 0.4, 0.8)
+) -> None:
     """Check a table (a path or a frame) against the contract; raises AssertionError.
+
+    With :class:`~latchwork.modalities.SourceOptions` texts, records or images, see
+    :func:`~latchwork.testing.check_sequences`.
 
     1. reading twice gives the same series, increasing, finite where encoded
     2. what is fitted depends on the training rows only: changing any value after them changes nothing
@@ -24,6 +30,9 @@ def check_modality(source: Any, options: TableOptions | None = None, cuts: Seque
     4. the rows up to a cut, then the rest one live row at a time, give the series of the whole file, for each share
        in ``cuts``; the states survive JSON on the way
     """
+    if isinstance(options, SourceOptions):
+        check_sequences(source, options)
+        return
     raw = read(source, options)
     until = {name: max(1, int(0.7 * length)) for name, length in raw.lengths.items()}
     table = Table.fit(raw, until=until)

@@ -2,21 +2,31 @@
 
 from latchwork.training.checkpoint import Checkpoints
 from latchwork.training.fit import Fitted, FittedSequences, fit, fit_sequences
+from latchwork.training.foreign import Foreign, read_weights
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.loop import train
 from latchwork.training.options import Training
 from latchwork.training.progress import Progress
+from latchwork.training.takeover import Takeover
+from latchwork.training.transfer import Transfer, Tuned, finetune_sequences, inherited
 
 __all__ = [
     "Callback",
     "Checkpoints",
     "Fitted",
     "FittedSequences",
+    "Foreign",
     "Job",
     "Outcome",
     "Progress",
+    "Takeover",
     "Training",
+    "Transfer",
+    "Tuned",
+    "finetune_sequences",
     "fit",
     "fit_sequences",
+    "inherited",
+    "read_weights",
     "train",
 ]

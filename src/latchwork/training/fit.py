@@ -1,10 +1,14 @@
 """Fit a task to data: prepare, train, calibrate. The front door (model.py) and backtests go through here."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from latchwork.errors import ConfigError
 from latchwork.layers import Network
 from latchwork.modalities import RawTable
 from latchwork.sequences import Labelled, Split
@@ -13,6 +17,10 @@ from latchwork.tasks.sequence_file import plain
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.loop import train
 from latchwork.training.options import Training
+from latchwork.training.schedule import Group
+
+ENOUGH = 100
+"""Validation sequences from which on the step that they like best is believed."""
 
 
 @dataclass
@@ -100,19 +108,61 @@ def fit_sequences(
     network, options = network or Network(), training or Training()
     setup = SequenceSetup.of(task, kind, labelled, network, seed=options.seed, split=split, body=body)
     options = options.resolved(**setup.defaults()).completed()
+    shared: dict[str, Any] = {"resume": resume, "callbacks": callbacks, "resume_hint": resume_hint}
+    return fit_setup(setup, options, folder=folder, **shared)
+
+
+Begin = Callable[[nn.Module], contextlib.AbstractContextManager[Sequence[Group]]]
+
+
+@contextlib.contextmanager
+def as_built(module: nn.Module) -> Iterator[Sequence[Group]]:
+    """A network starts as it was built, and all of it learns alike."""
+    yield ()
+
+
+def fit_setup(
+    setup: SequenceSetup,
+    options: Training,
+    *,
+    folder: Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    begin: Begin = as_built,
+    **shared: Any,
+) -> FittedSequences:
+    """Train what is set up, and calibrate it. options: completed. config: what else decides the run, beside task,
+    network and data. begin: gives a network its first weights, for as long as it is trained, and says how its parts
+    learn. shared: further arguments of :func:`latchwork.training.train`.
+    """
+    if options.truncate:
+        raise ConfigError(f"truncate is {options.truncate}, and whole sequences are read here; leave it out")
     assert options.batch_size is not None
-    identity = {"task": plain(setup.task), "network": setup.pipeline.network.to_dict(), "data": labelled.sha256}
-    outcome = train(
-        setup.job(batch_size=options.batch_size, seed=options.seed),
-        options,
-        folder=folder,
-        resume=resume,
-        callbacks=callbacks,
-        config=identity,
-        resume_hint=resume_hint,
-    )
-    if outcome.stopped != "interrupted":
-        setup.calibrate()
+    identity = {
+        "task": plain(setup.task),
+        "network": setup.pipeline.network.to_dict(),
+        "data": setup.labelled.sha256,
+        **(config or {}),
+    }
+    job = setup.job(batch_size=options.batch_size, seed=options.seed)
+    with begin(setup.pipeline.module) as groups:
+        outcome = train(job, options, folder=folder, config=identity, groups=groups, **shared)
+    if outcome.stopped == "interrupted":
+        return FittedSequences(setup, options, outcome)
+    setup.calibrate()
+    if setup.refits and outcome.best_step:
+        again = setup.extended(options.seed)
+        second = None if folder is None else folder / "refit"
+        if not (second is not None and (second / "checkpoints").exists()):
+            shared = {**shared, "resume": False}
+        job = again.job(batch_size=options.batch_size, seed=options.seed)
+        # A handful of sequences can't tell one step from another: then the whole schedule is run.
+        steps = outcome.best_step if len(setup.split.validation) >= ENOUGH else outcome.steps
+        with begin(again.pipeline.module) as groups:
+            found = train(job, options, folder=second, config=identity, stop_after=steps, groups=groups, **shared)
+        if found.stopped == "interrupted":
+            return FittedSequences(setup, options, replace(outcome, stopped="interrupted"))
+        setup.notes.append(f"trained once more with the validation sequences, for {steps} steps")
+        setup = replace(setup, pipeline=again.pipeline)
     return FittedSequences(setup, options, outcome)
 
 

@@ -19,7 +19,7 @@ from latchwork.training.interrupt import Interrupt
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.log import Log
 from latchwork.training.options import Training
-from latchwork.training.schedule import parameter_groups, rate
+from latchwork.training.schedule import Group, Thaw, parameter_groups, rate
 from latchwork.training.state import Snapshot, State, carried_leaves, from_file, to_file
 
 ROLLBACKS = 3
@@ -38,6 +38,7 @@ def train(
     config: Mapping[str, Any] | None = None,
     resume_hint: str = "",
     stop_after: int | None = None,
+    groups: Sequence[Group] = (),
 ) -> Outcome:
     """Train ``job.module`` and leave its final weights in it, in eval mode.
 
@@ -47,6 +48,7 @@ def train(
     resume_hint  the command that resumes, told when training is interrupted
     stop_after   end after so many steps of the schedule, as if the budget were spent (a second training that stops
                  where the validation of a first one was best)
+    groups       parameters that learn at a share of the rate, or from a later step on; all others learn as options say
 
     Each step: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on the loss of one batch, the gradient clipped by its
     norm, the rate from the schedule. A step whose loss or gradient is NaN, infinite or exploded
@@ -70,7 +72,8 @@ def train(
     with Interrupt() as interrupt, _surroundings(options), contextlib.ExitStack() as closing:
         for callback in callbacks:
             closing.callback(callback.close)
-        run = _Run(job, options, folder, dict(config or {}), callbacks, stop_after)
+        run = _Run(job, options, folder, dict(config or {}), callbacks, stop_after, groups)
+        closing.callback(run.thaw.done)
         return run.train(resume, resume_hint, interrupt)
 
 
@@ -83,6 +86,7 @@ class _Run:
         config: dict[str, Any],
         callbacks: Sequence[Callback],
         stop_after: int | None,
+        groups: Sequence[Group] = (),
     ) -> None:
         self.job = job
         self.options = options
@@ -100,8 +104,9 @@ class _Run:
             raise ConfigError("the network has no parameter that can be trained")
         # foreach, not fused: a fused step changes weights without bumping their versions (seen in torch 2.13), and
         # whoever keeps a packed copy of a weight asks its version.
-        groups = parameter_groups(self.module, options.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate or 0.0, betas=BETAS, foreach=True)
+        grouped = parameter_groups(self.module, options.weight_decay, groups)
+        self.thaw = Thaw(self.module, grouped)
+        self.optimizer = torch.optim.AdamW(grouped, lr=options.learning_rate or 0.0, betas=BETAS, foreach=True)
         self.state = State(self.module, self.optimizer, self.device, average=bool(options.average))
         self.log = Log(None if folder is None else folder / "metrics.jsonl")
         self.checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", self.checkpoint_every)
@@ -234,6 +239,7 @@ class _Run:
         """One update of the weights; None where it went wrong and the run was rolled back."""
         facts, options = self.state.facts, self.options
         self.module.train()
+        self.thaw.to(facts.step)
         batch = move(self.job.batch(facts.step), self.device)
         with self._precision():
             loss, carried = self.job.loss(batch, self.state.carried)

@@ -1,0 +1,194 @@
+"""latchwork tune: search for the options of a task on a file, then train and score the best ones once."""
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from latchwork import storage
+from latchwork.cli.base import Options, app, err, out
+from latchwork.errors import ModelFileError
+from latchwork.layers import Network
+from latchwork.model import fit
+from latchwork.tasks import Classify, Label
+from latchwork.training import Progress as TrainingProgress
+from latchwork.training import Training
+from latchwork.tuning import tune as search
+from latchwork.tuning.report import settings
+from latchwork.view import print_examples, telling
+
+tune = App(name="tune", help="Search for the options of a task on a file, then train with the best ones.")
+app.command(tune)
+
+
+@tune.command(name="classify")
+def tune_classify(
+    data: Path,
+    /,
+    *,
+    task: Annotated[Classify, Options] = Classify(),  # noqa: B008 a frozen value
+    network: Annotated[Network, Options] = Network(),  # noqa: B008 a frozen value
+    training: Annotated[Training, Options] = Training(),  # noqa: B008 a frozen value
+    trials: int = 40,
+    minutes: float | None = None,
+    workers: int = 1,
+    folds: int = 3,
+    space: Path | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Search for the best options of a classifier; options that are set are not searched.
+
+    Args:
+        data: What train classify reads.
+        trials: Trials in all, those of an interrupted search included.
+        minutes: Time for the search, without the last training. Default: no limit.
+        workers: Processes that search at once; they share the processor's threads.
+        folds: Cross-validation over so many folds of what is not the test part. 1: on the validation part.
+        space: TOML file with a table [space]: "network.hidden_size" = [64, 128]. Default: by the task and the data.
+        run: Folder for the search, and then the model. Default: runs/<name of the file>-tuned.
+        resume: Go on with an interrupted search in that folder.
+    """
+    _tune(task, data, network, training, trials, minutes, workers, folds, space, run, resume)
+
+
+@tune.command(name="label")
+def tune_label(
+    data: Path,
+    /,
+    *,
+    task: Annotated[Label, Options] = Label(),  # noqa: B008 a frozen value
+    network: Annotated[Network, Options] = Network(),  # noqa: B008 a frozen value
+    training: Annotated[Training, Options] = Training(),  # noqa: B008 a frozen value
+    trials: int = 40,
+    minutes: float | None = None,
+    workers: int = 1,
+    folds: int = 3,
+    space: Path | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Search for the best options of a labeller; options that are set are not searched.
+
+    Args:
+        data: What train label reads.
+        trials: Trials in all, those of an interrupted search included.
+        minutes: Time for the search, without the last training. Default: no limit.
+        workers: Processes that search at once; they share the processor's threads.
+        folds: Cross-validation over so many folds of what is not the test part. 1: on the validation part.
+        space: TOML file with a table [space]: "network.hidden_size" = [64, 128]. Default: by the task and the data.
+        run: Folder for the search, and then the model. Default: runs/<name of the file>-tuned.
+        resume: Go on with an interrupted search in that folder.
+    """
+    _tune(task, data, network, training, trials, minutes, workers, folds, space, run, resume)
+
+
+def _tune(
+    task: Classify | Label,
+    data: Path,
+    network: Network,
+    training: Training,
+    trials: int,
+    minutes: float | None,
+    workers: int,
+    folds: int,
+    space: Path | None,
+    run: Path | None,
+    resume: bool,
+) -> None:
+    folder = run or Path("runs") / f"{data.name.split('.')[0]}-tuned"
+    before = _best_before(folder)
+    with _watching() as told:
+        tuned = search(
+            task, data, run=folder, network=network, training=training, space=space, trials=trials, minutes=minutes,
+            workers=workers, folds=folds, resume=resume, told=told,
+        )  # fmt: skip
+    tuned.print(out)
+    again = "the same command and --resume"
+    if tuned.stopped == "interrupted":
+        err.print(
+            f"interrupted; what is finished is kept in {folder}; go on with {again}", highlight=False, soft_wrap=True
+        )
+        sys.exit(130)
+    if tuned.best is not None and before not in (None, tuned.best.number):
+        for name in ("checkpoints", "refit"):  # a last training that was begun with other options
+            shutil.rmtree(folder / name, ignore_errors=True)
+    best = tuned.chosen()
+    err.print(f"the last training, with the options of trial {tuned.best and tuned.best.number}", highlight=False)
+    with telling(err) as tell:
+        model = fit(
+            best.task, data, network=best.network, training=best.training, run=folder,
+            resume=(folder / "checkpoints").exists(), callbacks=[TrainingProgress(err)], progress=tell,
+        )  # fmt: skip
+    if model.outcome is not None and model.outcome.stopped == "interrupted":
+        sys.exit(130)
+    assert model.setup is not None
+    print_examples(model.setup, model.findings, out)
+    if model.evaluation is not None:
+        model.leaderboard().print(out)
+    out.print(f"[dim]search[/]  {folder / 'tuning.json'}, {folder / 'tuning.svg'}", highlight=False, soft_wrap=True)
+    if (folder / "report.html").exists():
+        out.print(f"[dim]report[/]  {folder / 'report.html'}", highlight=False)
+    out.print(f"[dim]next[/]    latchwork predict {folder} new-data", highlight=False)
+
+
+def _best_before(folder: Path) -> int | None:
+    """The best trial of an earlier call."""
+    try:
+        return storage.read_json(folder / "tuning.json").get("best")
+    except (ModelFileError, AttributeError):
+        return None
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[Callable[[Any, int], None]]:
+    """A bar with the best so far on a terminal; a line for each trial elsewhere."""
+    known: set[int] = set()
+
+    def lines(study: Any, wanted: int) -> None:
+        for one in study.get_trials(deepcopy=False):
+            if one.state.is_finished() and one.number not in known:
+                known.add(one.number)
+                err.print(_line(one, study), markup=False, highlight=False, soft_wrap=True)
+
+    if not err.is_terminal:
+        yield lines
+        return
+    columns = (
+        TextColumn("trials"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True) as bars:
+        bar = bars.add_task("trials", total=None, figures="")
+
+        def shown(study: Any, wanted: int) -> None:
+            trials = study.get_trials(deepcopy=False)
+            again = {one.user_attrs.get("again") for one in trials}
+            ended = [one for one in trials if one.state.is_finished() and one.number not in again]
+            finished = [one for one in ended if one.state.name == "COMPLETE"]
+            best = min(finished, key=lambda one: one.value, default=None)
+            figures = "" if best is None else f"best {best.value:.4g} (trial {best.number}: {settings(best.params)})"
+            bars.update(bar, total=wanted, completed=len(ended), figures=figures)
+
+        yield shown
+
+
+def _line(trial: Any, study: Any) -> str:
+    """A trial that has ended, in one line."""
+    values = settings(trial.params)
+    if "error" in trial.user_attrs:
+        return f"trial {trial.number} failed: {trial.user_attrs['error']} ({values})"
+    if trial.value is None:
+        return f"trial {trial.number} given back, to be begun anew"
+    if trial.state.name == "PRUNED":
+        return f"trial {trial.number} stopped early at {trial.value:.4g} ({values})"
+    figure = f"{study.user_attrs['objective']['metric']} {trial.user_attrs['figure']:.4g}"
+    return f"trial {trial.number}  choice {trial.value:.4g}  {figure}  ({values})"
+
+
+__all__ = ["tune", "tune_classify", "tune_label"]
