@@ -22,7 +22,7 @@ from latchwork.training import Callback
 
 QUICK = lw.Training(steps=6, evaluate_every=3, batch_size=8)
 SMALL = lw.Network(hidden_size=4)
-TASK = lw.Classify(id="id", time="t", group="person")
+TASK = lw.Classify(id="id", time="t", group="person", refit=False)
 
 
 def ramps(count: int = 60, seed: int = 0) -> pl.DataFrame:
@@ -113,8 +113,9 @@ def test_the_same_seeds_give_the_same_figures_and_another_seed_others() -> None:
 
 
 def test_a_cell_has_the_figures_of_a_fit_of_its_own() -> None:
-    found = run(cells=("gru",), seeds=1, baselines=False)
-    model = lw.fit(TASK, ramps(), network=SMALL, training=QUICK)
+    task = replace(TASK, refit=None)
+    found = run(task=task, cells=("gru",), seeds=1, baselines=False)
+    model = lw.fit(task, ramps(), network=SMALL, training=QUICK)
     assert found.folds.scores[0].values["log_loss"] == model.leaderboard().model.values["log_loss"]
     assert found.folds.scores[0].values["accuracy"] == model.leaderboard().model.values["accuracy"]
 
@@ -142,7 +143,6 @@ def test_twins_see_what_is_left_and_the_labels_stay(monkeypatch: Any) -> None:
 def test_order_is_found_to_be_needed_where_it_is() -> None:
     training = lw.Training(steps=50, evaluate_every=50, batch_size=16, learning_rate=0.03)
     found = run(
-        task=replace(TASK, refit=False),
         data=ramps(120),
         cells=("gru",),
         seeds=3,
@@ -236,7 +236,6 @@ def test_progress_and_callbacks_are_told() -> None:
             steps.append(record["step"])
 
     run(
-        task=replace(TASK, refit=False),
         seeds=1,
         baselines=False,
         progress=lambda what, share: shares.append(share),

@@ -16,7 +16,7 @@ from latchwork.tasks import folds_of, read_examples
 
 QUICK = lw.Training(steps=6, evaluate_every=3, batch_size=8)
 SMALL = lw.Network(hidden_size=4)
-TASK = lw.Classify(id="id", time="t", group="person")
+TASK = lw.Classify(id="id", time="t", group="person", refit=False)
 
 
 def series(count: int = 60, share: float = 0.5) -> pl.DataFrame:

@@ -98,10 +98,10 @@ def test_folds_are_disjoint_and_keep_a_class_in_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "label", "wanted"),
     [
-        ("auto", lambda row: f"{row * 0.37}", (28, 4, 8)),
+        ("auto", lambda row: f"{row * 0.37}", (26, 6, 8)),
         ("auto", lambda row: ("a|b", "b|c", "c", "a|b|c", "b")[row % 5], (26, 6, 8)),
-        ("ordinal", lambda row: f"{row % 4}.0", (24, 8, 8)),
-        ("auto", lambda row: row % 13, (27, 2, 11)),
+        ("ordinal", lambda row: f"{row % 4}.0", (26, 6, 8)),
+        ("auto", lambda row: row % 13, (26, 6, 8)),
     ],
 )
 def test_splits_are_stratified_by_what_labels_are(target: Any, label: Any, wanted: Any, tmp_path: Path) -> None:

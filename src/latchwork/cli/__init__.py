@@ -41,6 +41,7 @@ def main(tokens: list[str] | None = None) -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
+        app.config = ()  # nothing is left of an earlier call
         words, options = configured(words)
         if options:
             tasks = {"forecast": options, "classify": options, "label": options}
