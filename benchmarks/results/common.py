@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 import latchwork
+import latchwork as lw
+from latchwork.training import Progress
 
 
 def data(*parts: str) -> Path:
@@ -24,6 +26,27 @@ def data(*parts: str) -> Path:
     if not path.exists():
         sys.exit(f"{path} is not there; LATCHWORK_DATA names another folder, or the set is missing")
     return path
+
+
+def labelled(task: lw.Classify | lw.Label, source: Any, seed: int, **options: Any) -> dict[str, Any]:
+    """Train, score once on the test part beside the baselines: every method's figures, the verdict, what validation
+    found. Nothing is chosen here.
+    """
+    training = lw.Training(seed=seed, **options.pop("training", {}))
+    model = lw.fit(task, source, training=training, callbacks=[Progress()], **options)
+    board = model.leaderboard()
+    assert model.outcome is not None
+    rows = {row.name: {name: round(value, 4) for name, value in row.values.items()} for row in board.rows}
+    return {
+        "main": board.main,
+        "figures": rows,
+        "interval": [round(board.model.lower, 4), round(board.model.upper, 4)],
+        "verdict": board.verdict(),
+        "sequences": board.count,
+        "leaks": [str(one) for one in model.findings if one.severity == "leak"],
+        "validation": model.outcome.best,
+        "steps": model.outcome.best_step,
+    }
 
 
 def run(name: str, measure: Callable[[int], dict[str, Any]]) -> None:
