@@ -1,4 +1,4 @@
-"""SNIPS: intents (accuracy) and slots (F1 of spans). The 700 validation queries are the test; training is cut to choose."""
+"""SNIPS: intents (accuracy) and slots (F1 of spans). The 700 validation queries are the test part."""
 
 import gzip
 import json
