@@ -243,3 +243,24 @@ def test_own_options_are_checked() -> None:
             layers.LSTM(3, 5, **{option: 20})
     with pytest.raises(ConfigError, match="kernel"):
         layers.GRU(3, 5, kernel="cuda")
+
+
+@pytest.mark.parametrize("kind", [layers.RNN, layers.GRU, layers.LSTM])
+@pytest.mark.parametrize("enforce", [True, False])
+def test_packed_rows_are_the_padded_ones(kind: Any, enforce: bool) -> None:
+    torch.manual_seed(0)
+    layer = kind(3, 5, num_layers=2, bidirectional=True, batch_first=True)
+    lengths = torch.tensor([6, 4, 4, 1] if enforce else [4, 1, 6, 4])
+    found = []
+    for packed in (True, False):
+        inputs = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        if packed:
+            given = torch.nn.utils.rnn.pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=enforce)
+            result, state = layer(given)
+            outputs, _ = torch.nn.utils.rnn.pad_packed_sequence(result, batch_first=True)
+        else:
+            outputs, state = layer(inputs, lengths=lengths)
+        grads = torch.autograd.grad(outputs.square().sum(), [inputs, *layer.parameters()])
+        found.append([outputs, *(state if isinstance(state, tuple) else (state,)), *grads])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
