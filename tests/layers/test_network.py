@@ -21,10 +21,10 @@ def test_build(cell: str, bidirectional: bool) -> None:
 
 
 def test_what_is_left_open_is_decided_by_the_task() -> None:
-    assert Network().resolved(hidden_size=32, dropout=0.2) == Network(hidden_size=32, dropout=0.2)
-    assert Network(hidden_size=8, dropout=0.0).resolved(hidden_size=32, dropout=0.2) == Network(
-        hidden_size=8, dropout=0.0
-    )
+    left_open = {"hidden_size": 32, "dropout": 0.2, "bidirectional": True}
+    assert Network().resolved(**left_open) == Network(**left_open)
+    decided = Network(hidden_size=8, dropout=0.0, bidirectional=False)
+    assert decided.resolved(**left_open) == decided
     assert Network().build(1).output_size == 128
 
 
