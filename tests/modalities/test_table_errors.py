@@ -40,6 +40,10 @@ def test_files_that_are_not_there(tmp_path):
     [
         ("", "is empty"),
         ("  \n\n", "is empty"),
+        ("\ufeff", "is empty"),
+        ("\n" + OK, "line 1 is blank"),
+        ("ds,y\n1,1\n2,2\n3\n", "line 4 has 1 cells, expected 2"),
+        ("ds,y\r\n1,1\r\n3\r\n", "line 3 has 1 cells, expected 2"),
         ("unique_id,ds,y\n", "no row below"),
         ("unique_id,ds,y", "no row below"),
         ("unique_id,ds,y\n\n\n", "no row below"),

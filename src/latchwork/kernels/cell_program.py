@@ -193,7 +193,9 @@ def _make(cell: Cell, form: Form) -> CellProgram:
             known[kind, index] = _flat(elements, node)
     gradients = Gradients(elements, known)
     project, project_prologue, refusal = _project(cell, form)
-    single = None if project_prologue is None else linear(project, project_prologue.plain)
+    single = None
+    if project_prologue is not None:
+        single = linear(project, project_prologue.plain, [tensor.shape for tensor in form.tensors], cell.input_size)
     if single is not None and single.bias is not None:
         _, total = gradients.keep("sum", targets["grad_projected", 0])
         single = replace(single, total=total)

@@ -4,6 +4,7 @@ By itself it would be a step of autograd's with arrays of its own, mapped anew e
 pool and is gone when the steps are done, and its bias's gradient is a sum that the engine has anyway.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,11 +49,14 @@ class Linear:
         return (cotangent.mm(weight.to(cotangent.dtype)).to(inputs.dtype) if wanted else None), found
 
 
-def linear(project: Program | None, weights: tuple[int | None, ...]) -> Linear | None:
-    """The projection as one product, or None where it is something else.
+def linear(
+    project: Program | None, weights: tuple[int | None, ...], shapes: Sequence[torch.Size], size: int
+) -> Linear | None:
+    """The projection as one product of whole tensors, or None where it is something else.
 
     weights: for each of the project program's weights which of the cell's tensors it is, None where it is made of
-    several.
+    several. shapes: of the cell's tensors; a program takes slices and views of them as it takes the whole. size: of the
+    inputs.
     """
     if project is None or len(project.writes) != 1:
         return None
@@ -69,7 +73,7 @@ def linear(project: Program | None, weights: tuple[int | None, ...]) -> Linear |
         source = vector.source
         whole = source is not None and source.kind == "vector" and source.offset == 0 and source.width == result.width
         bias = weights[source.index] if source is not None and whole else None
-        if bias is None:
+        if bias is None or shapes[bias] != (result.width,):
             return None
         result = product
     if result.kind != "product" or len(result.terms) != 1 or result.args:
@@ -79,4 +83,5 @@ def linear(project: Program | None, weights: tuple[int | None, ...]) -> Linear |
     dense = term.heads == 1 and term.offset == 0 and (term.stride_row, term.stride_column) == (term.columns, 1)
     at = weights[term.weight]
     read = operand is not None and operand.kind == "projected" and operand.offset == 0 and operand.width == term.columns
-    return Linear(at, bias) if dense and read and at is not None and result.width == term.rows else None
+    whole = at is not None and shapes[at] == (result.width, size) == (term.rows, term.columns)
+    return Linear(at, bias) if at is not None and dense and read and whole else None

@@ -275,7 +275,8 @@ class Recur(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        kept, flat = ctx.saved_tensors[: ctx.saved], ctx.saved_tensors[ctx.saved :]
+        tensors = ctx.saved_tensors  # once: a checkpoint hands each out a single time
+        kept, flat = tensors[: ctx.saved], tensors[ctx.saved :]
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
             found = list(RecurBackward.apply(ctx.call, ctx.sizes, ctx.saved, *grads, *kept, *flat))
         else:

@@ -54,7 +54,7 @@ def load(source: Any, options: TableOptions) -> Loaded:
         suffix = "".join(Path(name).suffixes[-2:]).lower()
         kind = _guess(data) if str(source) == "-" else suffix.removesuffix(".gz").rpartition(".")[2]
         data = _unpack(data, name) if data[:2] == b"\x1f\x8b" else data
-        if not data.strip():
+        if not data.removeprefix(b"\xef\xbb\xbf").strip():
             raise DataError(f"{name}: the file is empty; expected a table with a header")
         if kind == "parquet":
             frame, header, row = _parquet(data, name), None, None
@@ -177,6 +177,8 @@ def _utf8(data: bytes, name: str, encoding: str) -> bytes:
 
 
 def _header(names: list[str], name: str) -> list[str]:
+    if not names:
+        raise DataError(f"{name}: line 1 is blank, expected the names of the columns; remove the line")
     names = [column or f"column_{number}" for number, column in enumerate(names, 1)]
     if all(_is_number(column) for column in names):
         raise DataError(
@@ -204,7 +206,8 @@ def _ragged(data: bytes, separator: str, columns: int) -> bool:
     if len(quotes):
         cuts, ends = (at[np.searchsorted(quotes, at) % 2 == 0] for at in (cuts, ends))
     cells = np.diff(np.searchsorted(cuts, ends), prepend=0) + 1
-    blank = np.diff(ends, prepend=-1) <= 2
+    lengths = np.diff(ends, prepend=-1) - 1
+    blank = (lengths == 0) | ((lengths == 1) & (text[ends - 1] == ord("\r")))
     return bool((cells[~blank] != columns).any())
 
 
