@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd import forward_ad
+from torch.nn.functional import linear
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
@@ -261,3 +262,83 @@ def test_states_that_are_no_sessions() -> None:
             session.state = wrong
     with pytest.raises(StateError, match="value"):
         pickle.dumps(session)
+
+
+class Projecting(Cell):
+    """h' = tanh(projected + R h), the projection whatever a test makes of the two parameters."""
+
+    def __init__(self, weight: tuple[int, ...], bias: tuple[int, ...], project: Callable[..., Any]) -> None:
+        super().__init__(5, 5)
+        self.weight, self.bias = (nn.Parameter(torch.randn(shape, dtype=torch.float64)) for shape in (weight, bias))
+        self.recurrent = nn.Linear(5, 5, dtype=torch.float64)
+        self.projection = project
+
+    def project(self, inputs: Any) -> Any:
+        return (self.projection(inputs, self.weight, self.bias),)
+
+    def step(self, projected: Any, state: Any, constants: Any = ()) -> Any:
+        h = torch.tanh(projected[0] + self.recurrent(state.h))
+        return h, HiddenState(h=h)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "project"),
+    [
+        ((8, 5), (5,), lambda x, weight, bias: linear(x, weight[:5], bias)),
+        ((5, 5), (8,), lambda x, weight, bias: linear(x, weight, bias[:5])),
+        ((5, 3), (5,), lambda x, weight, bias: linear(x[..., :3], weight, bias)),
+        ((5, 5), (1, 5), lambda x, weight, bias: linear(x, weight) + bias),
+        ((5, 5), (5, 1), lambda x, weight, bias: linear(x, weight, bias.view(5))),
+        ((25,), (5,), lambda x, weight, bias: linear(x, weight.view(5, 5), bias)),
+        ((2, 5, 5), (5,), lambda x, weight, bias: linear(x, weight[0], bias)),
+        ((3, 5), (5,), lambda x, weight, bias: linear(x[..., :3], weight.reshape(5, 3), bias)),
+        ((5, 5), (5,), lambda x, weight, bias: linear(x, weight, weight[0]) + 0 * bias),
+        ((5, 5), (5,), lambda x, weight, bias: linear(x, weight, weight[0])),
+    ],
+)
+def test_a_projection_that_takes_parts_or_views(weight: Any, bias: Any, project: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    cell, found = Projecting(weight, bias, project), []
+    x = torch.randn(3, 6, 5, dtype=torch.float64, requires_grad=True)
+    for kernel in ("loop", "cpu"):
+        outputs, _ = kernels.run(cell, x, kernel=kernel)
+        leaves = [x, *cell.parameters()]
+        grads = torch.autograd.grad(outputs.square().sum(), leaves, allow_unused=True, materialize_grads=True)
+        found.append([outputs, *grads])
+    for ours, expected in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradients_through_a_checkpoint(reentrant: bool) -> None:
+    layer, x = lw.GRU(3, 4, batch_first=True), torch.randn(2, 5, 3, requires_grad=True)
+    found = []
+    for outputs in (layer(x)[0], checkpoint(lambda v: layer(v)[0], x, use_reentrant=reentrant)):
+        layer.zero_grad()
+        x.grad = None
+        outputs.square().sum().backward()
+        found.append([x.grad, *(parameter.grad for parameter in layer.parameters())])
+    for ours, expected in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_pytorchs_own_kernel_does_not_pass_over_hooks() -> None:
+    cell, called = LSTM(3, 4), []
+    cell.input.register_forward_hook(lambda *_: called.append(True))
+    with pytest.raises(KernelError, match="has hooks"):
+        kernels.run(cell, torch.randn(2, 5, 3), kernel="torch")
+    kernels.run(cell, torch.randn(2, 5, 3))
+    assert called
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_many_cotangents_at_once(resets: bool) -> None:
+    layer, x = lw.LSTM(3, 4, batch_first=True).double(), torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
+    outputs, _ = layer(x, resets=torch.tensor([[False, True, False]] * 2) if resets else None)
+    leaves = [x, *layer.parameters()]
+    each = torch.eye(outputs.numel(), dtype=outputs.dtype).view(-1, *outputs.shape)
+    got = torch.autograd.grad(outputs, leaves, each, is_grads_batched=True, retain_graph=True)
+    for place, cotangent in enumerate(each):
+        expected = torch.autograd.grad(outputs, leaves, cotangent, retain_graph=True)
+        for ours, one in zip(got, expected, strict=True):
+            torch.testing.assert_close(ours[place], one)

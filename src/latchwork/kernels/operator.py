@@ -187,6 +187,19 @@ def second(
     return list(flat[: len(cotangents)]), grouped(list(flat[len(cotangents) :]), sizes)
 
 
+def _batched(call: Pass, groups: Groups, cotangents: list[Tensor]) -> list[Tensor | None]:
+    """The gradients of the five lists for many cotangents at once, stand-ins that the engine can't read."""
+    with torch.enable_grad():
+        groups = [[tensor.detach().requires_grad_() for tensor in group] for group in groups]
+        results = reference(groups, call)
+    leaves = [tensor for group in groups for tensor in group]
+    found: list[Tensor | None] = list(torch.autograd.grad(results, leaves, cotangents, allow_unused=True))
+    if call.resets is None:  # as the engine has it: no gradients of fresh states
+        skip = len(groups[0]) + len(groups[1])
+        found[skip : skip + len(groups[2])] = []
+    return found
+
+
 # ---- for graphs: the operators
 
 
@@ -277,7 +290,10 @@ class Recur(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors  # once: a checkpoint hands each out a single time
         kept, flat = tensors[: ctx.saved], tensors[ctx.saved :]
-        if torch.is_grad_enabled():  # the gradient is to be differentiated again
+        stand_in = torch._C._functorch.is_legacy_batchedtensor  # type: ignore[attr-defined]
+        if any(map(stand_in, grads)):  # autograd.grad(…, is_grads_batched=True)
+            found = _batched(ctx.call, grouped(list(flat), ctx.sizes), list(grads))
+        elif torch.is_grad_enabled():  # the gradient is to be differentiated again
             found = list(RecurBackward.apply(ctx.call, ctx.sizes, ctx.saved, *grads, *kept, *flat))
         else:
             wanted = ctx.needs_input_grad[2]

@@ -29,8 +29,8 @@ class Session:
     A row gives the same bits in a session of any size, and the same as :func:`latchwork.kernels.run` without gradients.
     The state is the session's own: :attr:`state` reads it and sets it, as the values that ``Recurrent.step`` takes.
     The weights are packed when the session is made and again when a parameter or module was replaced or changed in
-    place. What shows in neither (edits through ``.data``, tensors made in inference mode, another option of a cell)
-    needs :meth:`repack`.
+    place. What shows in neither (edits through ``.data``, which ``Module.to`` makes too, steps of fused optimisers,
+    tensors made in inference mode, hooks, another option of a cell) needs :meth:`repack`.
     One thread at a time may use a session; any number of sessions may run side by side.
 
     narrow: products in bfloat16, summed in float32; the state stays float32. Half the weights' memory, about three

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from latchwork.cells import GRU, LSTM, RNN, Cell, HiddenState, LSTMState
 from latchwork.errors import KernelError
+from latchwork.kernels.structure import hooked
 from latchwork.sequences import mask_from_lengths, where
 from latchwork.types import Bool, Float, Int, Tensor
 
@@ -27,6 +28,8 @@ def refusal(
         return "PyTorch's own recurrences have no resets inside a row"
     if constants:
         return "PyTorch's own recurrences take no constants"
+    if (module := hooked(cell)) is not None:
+        return f"{type(cell).__name__}.{module} has hooks, which PyTorch's own recurrences would not call"
     return None
 
 
