@@ -140,7 +140,7 @@ def faults(path: Path) -> list[str]:
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Name) and node.id in NO_SUCH_CALL:
             found.append(f"{line}: {node.id}")
-        if isinstance(node, ast.Raise) and "NotImplementedError" in ast.dump(node):
+        if isinstance(node, ast.Name) and node.id == "NotImplementedError":
             found.append(f"{line}: a stub")
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "torch.save"):
             found.append(f"{line}: {ast.unparse(node)}")

@@ -281,7 +281,7 @@ def _npz(path: Path, options: SourceOptions) -> Labelled:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with zipfile.ZipFile(path) as archive:
             arrays = _arrays(archive, path.name)
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{path.name}: is no readable .npz file ({_line(error)}); copy it again") from error
     names: tuple[tuple[str, Part | None], ...] = (
         ("train", "train"), ("val", "validation"), ("validation", "validation"), ("test", "test"), ("", None),

@@ -258,8 +258,7 @@ def _members(path: Path, beside: Path | None) -> Iterator[tuple[str, bytes]]:
             raise DataError(f"no such file: {path}{table_files._near(path)}")
         skipped = beside and beside.resolve()
         yield from sorted(one for one in read(path) if skipped is None or (path / one[0]).resolve() != skipped)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error,
-            NotImplementedError, RuntimeError) as error:  # fmt: skip
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, RuntimeError) as error:
         raise DataError(f"{path.name}: can't be read as an archive or folder ({error}); copy it again") from error
 
 

@@ -27,7 +27,7 @@ MAX_BYTES = 4 << 30
 """Of a text file once unpacked."""
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 _SEPARATORS = (",", ";", "\t", "|")
 _TEXT_NAMES = ("text", "sentence", "message", "content", "review", "tokens")
 _LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "tags")
