@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,15 @@ def data(*parts: str) -> Path:
     return path
 
 
-def labelled(task: lw.Classify | lw.Label, source: Any, seed: int, **options: Any) -> dict[str, Any]:
+def labelled(
+    task: lw.Classify | lw.Label,
+    source: Any,
+    seed: int,
+    also: Mapping[str, Callable[[Any], Any]] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Train, score once on the test part beside the baselines: every method's figures, the verdict, what validation
-    found. Nothing is chosen here.
+    found. Nothing is chosen here. also: more to ask of the trained model, by name.
     """
     training = lw.Training(seed=seed, **options.pop("training", {}))
     model = lw.fit(task, source, training=training, callbacks=[Progress()], **options)
@@ -46,6 +52,7 @@ def labelled(task: lw.Classify | lw.Label, source: Any, seed: int, **options: An
         "leaks": [str(one) for one in model.findings if one.severity == "leak"],
         "validation": model.outcome.best,
         "steps": model.outcome.best_step,
+        **{name: ask(model) for name, ask in (also or {}).items()},
     }
 
 

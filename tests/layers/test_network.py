@@ -1,5 +1,6 @@
 import json
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
@@ -21,11 +22,12 @@ def test_build(cell: str, bidirectional: bool) -> None:
 
 
 def test_what_is_left_open_is_decided_by_the_task() -> None:
-    left_open = {"hidden_size": 32, "dropout": 0.2, "bidirectional": True}
+    left_open: dict[str, Any] = {"cell": "lstm", "hidden_size": 32, "dropout": 0.2, "bidirectional": True}
     assert Network().resolved(**left_open) == Network(**left_open)
-    decided = Network(hidden_size=8, dropout=0.0, bidirectional=False)
+    decided = Network("rnn", hidden_size=8, dropout=0.0, bidirectional=False)
     assert decided.resolved(**left_open) == decided
     assert Network().build(1).output_size == 128
+    assert isinstance(Network().build(1).get_submodule("layers.0.cell"), GRU)
 
 
 def test_the_same_seed_starts_the_same() -> None:

@@ -41,6 +41,8 @@ SMALL = Network(hidden_size=4)
         ({"aim": "recall>=0.9", "cost": "fn=1,fp=1"}, "both choose the threshold"),
         ({"aim": "recall>=0.9", "target": "number"}, "for two classes, and target is number"),
         ({"bound": "exact"}, "there is no aim to hold for it"),
+        ({"aim_folds": 5}, "there is no aim to choose for"),
+        ({"aim_folds": 1, "aim": "recall>=0.9"}, "aim_folds is 1, expected 2 or more"),
         ({"bound": "exact", "cost": "fn=1,fp=1"}, "there is no aim to hold for it"),
         ({"bound": "sure", "aim": "recall>=0.9"}, "bound"),
         ({"freeze": True}, "freeze is for pre-trained vectors"),
@@ -172,7 +174,7 @@ CHANGES: dict[str, Any] = {
     "refit": False,
 }
 ELSEWHERE = {
-    "keep", "bound", "causal", "freeze", "vectors", "by_time", "validation", "test", "split", "group", "time",
+    "keep", "bound", "aim_folds", "causal", "freeze", "vectors", "by_time", "validation", "test", "split", "group", "time",
     "label", "labels", "text", "id", "columns", "static", "ignore", "variable", "value", "missing", "period",
     "image_size",
 }  # fmt: skip

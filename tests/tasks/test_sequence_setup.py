@@ -221,6 +221,45 @@ def test_the_threshold_is_what_the_aim_asks_for(option: dict[str, str], tmp_path
     assert [label == names[setup.pipeline.positive or 0] for label in answers.labels] == said.tolist()
 
 
+def test_folds_choose_the_threshold_on_every_sequence_that_is_no_test(tmp_path: Path) -> None:
+    source = tiny.write_texts(tmp_path / "a.csv", 80)
+    task = Classify(aim="recall>=0.8", aim_folds=3)
+    fitted = fit_sequences(task, *read_examples(task, source), SMALL, replace(QUICK, steps=20), folder=tmp_path / "run")
+    setup, chosen = fitted.setup, fitted.setup.pipeline.chosen
+    assert chosen is not None
+    assert sum(chosen.counts.values()) == 80 - len(setup.split.test) > len(setup.split.train)
+    assert "trained once more" in setup.notes[-1]
+    assert chosen.note in setup.notes
+    assert "the threshold is by the answers of 3 networks to what they were not trained on" in setup.notes
+    assert {one.name for one in (tmp_path / "run").iterdir() if one.is_dir()} >= {"fold-1", "fold-2", "fold-3", "refit"}
+
+
+def test_a_fold_knows_nothing_of_what_it_answers_for(tmp_path: Path) -> None:
+    source = tiny.write_texts(tmp_path / "a.csv", 60)
+    task = Classify(aim="recall>=0.8", bound="exact", aim_folds=3)
+    kind, labelled = read_examples(task, source)
+    content = tuple(f"{text} word{row}" for row, text in enumerate(labelled.content))
+    setup = SequenceSetup.of(task, kind, replace(labelled, content=content), SMALL, seed=0)
+    folds = setup.folded(seed=0)
+    asked = np.concatenate([fold.split.test for fold in folds])
+    assert sorted(asked) == sorted([*setup.split.train, *setup.split.validation])
+    for fold in folds:
+        assert not {*fold.split.test} & {*fold.split.train}
+        assert not {*setup.split.test} & {*fold.split.train, *fold.split.test}
+        assert fold.task.wanted is None
+        known = fold.pipeline.modality
+        assert {one.tokens.tolist()[-1] for one in map(fold.encoded.__getitem__, fold.split.test)} == {1}  # unknown
+        assert known is not setup.pipeline.modality
+        assert fold.pipeline.targets == setup.pipeline.targets
+
+
+def test_an_exact_bound_over_folds_wants_entities_of_one_sequence() -> None:
+    groups = tuple(f"g{min(row, 14)}" for row in range(16))
+    task = Classify(aim="recall>=0.5", bound="exact", aim_folds=2)
+    with pytest.raises(ConfigError, match="bound=bootstrap"):
+        given(task, ["a", "b"] * 8, split([0, 1, 2, 3, 14, 15], range(4, 14), []), groups=groups)
+
+
 def test_a_wasted_training_is_not_begun(tmp_path: Path) -> None:
     source = tiny.write_texts(tmp_path / "a.csv")
     task = Classify()

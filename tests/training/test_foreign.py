@@ -276,5 +276,5 @@ def test_no_other_file_is_followed_to(tmp_path: Path) -> None:
 def test_a_network_that_is_not_these_layers_is_refused() -> None:
     foreign = read_weights(nn.LSTM(WIDTH, UNITS, 2))
     with pytest.raises(ConfigError, match=r"cell='gru'.*cell='lstm', hidden_size=4, layers=2, bidirectional=False"):
-        foreign.network(Network())
+        foreign.network(Network("gru"))
     assert foreign.network(Network(cell="lstm", layers=2, dropout=0.4)).dropout == 0.4

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from latchwork import optional
@@ -159,7 +160,8 @@ def stochastic(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: 
     rounds = int(np.clip(1_500_000 // len(y.rows), 6, 50))
     best, best_loss, note = y.constant(asked.shape[0]), np.inf, ""
     for strength in STOCHASTIC_STRENGTHS if len(v.rows) else (0.5,):
-        model = made(loss="log_loss", alpha=1 / (strength * len(y.rows)), max_iter=rounds, tol=None, random_state=seed)
+        shared = {"max_iter": rounds, "tol": None, "random_state": seed, "n_jobs": torch.get_num_threads()}
+        model = made(loss="log_loss", alpha=1 / (strength * len(y.rows)), **shared)
         model.fit(train, y.values)
         loss = _loss(_answers(model, chosen_on, y), v) if len(v.rows) else 0.0
         if loss < best_loss:

@@ -147,7 +147,7 @@ def _compare(
     baselines: bool,
     output: Path | None,
 ) -> None:
-    if network.cell != Network().cell:
+    if network.cell is not None:
         raise ConfigError(f"--cell {network.cell} names one cell, and compare takes several: --cells {network.cell},…")
     _writable(output)
     with telling(err) as tell:

@@ -42,7 +42,7 @@ class Contender:
 
     name: str
     kind: Kind
-    cell: str | type[Cell]
+    cell: str | type[Cell] | None
     rival: str | None = None
     twin: Twin | None = None
 

@@ -26,7 +26,8 @@ class Network:
     cell
         A name in ``latchwork.cells.CELLS`` (rnn, lstm, gru, gru_reset_before, gru_d, layernorm_lstm, peephole_lstm,
         slstm, mingru, minlstm), or a subclass of Cell. gru_d reads values, their mask and the time since each was
-        seen; the layers above it are gru.
+        seen; the layers above it are gru. None: the task decides: gru, and gru_d for sequences to classify or to
+        label in which numbers are missing.
     hidden_size
         Units of each layer, and of each direction. None: the task decides.
     layers
@@ -56,7 +57,7 @@ class Network:
         What runs the cells: "auto", "loop" (the reference) or "torch" (PyTorch's own, standard cells only).
     """
 
-    cell: str | type[Cell] = "gru"
+    cell: str | type[Cell] | None = None
     hidden_size: int | None = None
     layers: int = 1
     dropout: float | None = None
@@ -72,7 +73,7 @@ class Network:
     kernel: str = "auto"
 
     def __post_init__(self) -> None:
-        kind = cell_class(self.cell)
+        kind = None if self.cell is None else cell_class(self.cell)
         for name in ("hidden_size", "layers"):
             size = getattr(self, name)
             if size is None and name == "hidden_size":
@@ -84,19 +85,20 @@ class Network:
                 check_rate(name, getattr(self, name))
         check_norm(self.norm)
         activation(self.activation)
-        if self.activation != "tanh" and not issubclass(kind, RNN):
-            raise ConfigError(
-                f'activation is "{self.activation}", and only the rnn takes one: '
-                f"{kind.__name__} has its own in its equation"
-            )
+        if self.activation != "tanh" and (kind is None or not issubclass(kind, RNN)):
+            what = "give cell=rnn" if kind is None else f"{kind.__name__} has its own in its equation"
+            raise ConfigError(f'activation is "{self.activation}", and only the rnn takes one: {what}')
         if isinstance(self.forget_bias, bool) or not isinstance(self.forget_bias, (int, float)):
             raise ConfigError(f"forget_bias is {self.forget_bias!r}, expected a number")
         check_kernel(self.kernel)
 
-    def resolved(self, *, hidden_size: int = 128, dropout: float = 0.0, bidirectional: bool = False) -> "Network":
+    def resolved(
+        self, *, cell: str = "gru", hidden_size: int = 128, dropout: float = 0.0, bidirectional: bool = False
+    ) -> "Network":
         """The same options with the given values where they were left to the task (None)."""
         return replace(
             self,
+            cell=cell if self.cell is None else self.cell,
             hidden_size=hidden_size if self.hidden_size is None else self.hidden_size,
             dropout=dropout if self.dropout is None else self.dropout,
             bidirectional=bidirectional if self.bidirectional is None else self.bidirectional,
@@ -105,17 +107,18 @@ class Network:
     def build(
         self, input_size: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Stack:
-        """The layers, started as :func:`latchwork.layers.start` says; 128 units and no dropout where they were left
-        open.
+        """The layers, started as :func:`latchwork.layers.start` says; a gru of 128 units without dropout where they
+        were left open.
 
         Built on the CPU and then moved, so the same seed gives the same weights on every device.
         """
         options = self.resolved()
         assert options.hidden_size is not None
         assert options.dropout is not None
+        assert options.cell is not None
         layers: list[Recurrent | Bidirectional] = []
         width = input_size
-        kind = cell_class(self.cell)
+        kind = cell_class(options.cell)
         for _ in range(self.layers):
             layer = self._layer(kind, width, options.hidden_size)
             if self.bidirectional:
@@ -145,7 +148,7 @@ class Network:
     def to_dict(self) -> dict[str, Any]:
         """The options as plain values for JSON; a cell of one's own is written by its name."""
         options = asdict(self)
-        if not isinstance(self.cell, str):
+        if self.cell is not None and not isinstance(self.cell, str):
             names = {kind: name for name, kind in CELLS.items()}
             options["cell"] = names.get(self.cell, self.cell.__name__)
         return options

@@ -30,6 +30,9 @@ class Classify(Supervised):
         cost: Or what a miss and a false alarm cost, such as fn=10,fp=1: the threshold with the smallest cost.
         bound: The aim holds for the figure itself ("none"), or for the lower bound of its 95% interval ("exact", or
             "bootstrap" where sequences share entities).
+        aim_folds: Choose the threshold on the answers to all training and validation sequences, each by a network that
+            was trained on the other of so many folds. It takes as many trainings more, and is for a bound that a
+            validation part is too small for. 0: on the validation part.
         calibrate: Scale probabilities by a temperature found on validation (Guo et al. 2017).
     """
 
@@ -43,6 +46,7 @@ class Classify(Supervised):
     aim: str | None = None
     cost: str | None = None
     bound: Literal["none", "exact", "bootstrap"] = "none"
+    aim_folds: int = 0
     calibrate: bool = True
 
     def __post_init__(self) -> None:
@@ -68,6 +72,9 @@ class Classify(Supervised):
             raise ConfigError(f"an aim or a cost is for two classes, and target is {self.target}")
         if self.bound != "none" and (self.wanted is None or self.wanted.figure is None):
             raise ConfigError(f"bound is {self.bound}, and there is no aim to hold for it; give one, or leave it out")
+        if self.aim_folds and (self.aim_folds < 2 or self.wanted is None):
+            why = "expected 2 or more" if self.wanted is not None else "and there is no aim to choose for"
+            raise ConfigError(f"aim_folds is {self.aim_folds}, {why}")
 
     @property
     def wanted(self) -> Aim | None:

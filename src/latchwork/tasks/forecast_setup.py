@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latchwork.errors import DataError
+from latchwork.cells import GRUD, cell_class
+from latchwork.errors import ConfigError, DataError
 from latchwork.layers import Network
 from latchwork.metrics import Conformal, seasonal_naive_error
 from latchwork.modalities import RawTable, Table
@@ -52,6 +53,12 @@ class ForecastSetup:
         series = table.series(raw)
         sizes = ForecastData(series[:1], before=0, after=0).sizes
         plan = Plan.of(task, network, sizes, season=table.season, rows=split.known)
+        cell = network.cell or "gru"
+        if issubclass(cell_class(cell), GRUD):
+            raise ConfigError(
+                "cell gru_d reads a mask and times, and a forecast's rows come at even times; give cell=gru"
+            )
+        network = replace(network, cell=cell)
         torch.manual_seed(seed)
         pipeline = Pipeline(table, task, network, plan, plan.build(task, network))
         setup = cls._over(pipeline, series, split)
@@ -102,8 +109,7 @@ class ForecastSetup:
     @property
     def name(self) -> str:
         """What the leaderboard calls the model."""
-        cell = self.pipeline.network.cell
-        return cell if isinstance(cell, str) else cell.__name__
+        return str(self.pipeline.network.to_dict()["cell"])
 
     def defaults(self) -> dict[str, Any]:
         """What training does where its options are silent, by the number of windows and the memory."""

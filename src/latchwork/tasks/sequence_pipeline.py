@@ -291,8 +291,9 @@ def build(
     convolutions: tuple[Convolution, ...] = tuple(convolution(one) for one in blocks)
     if task.causal and not blocks:
         raise ConfigError("causal is for convolutions, and there are none; give some, or leave it out")
-    decays = issubclass(cell_class(network.cell), GRUD)
+    assert network.cell is not None
     assert network.dropout is not None
+    decays = issubclass(cell_class(network.cell), GRUD)
     encoder = InputEncoder(
         features,
         embedding=task.embedding,

@@ -13,6 +13,7 @@ from latchwork.errors import ConfigError, DataError, did_you_mean
 from latchwork.layers import Network
 from latchwork.sequences import Encoded, Labelled, Part, Split, split_examples
 from latchwork.tasks.classify import Classify
+from latchwork.tasks.label import Label
 from latchwork.tasks.sequence_job import SequenceJob, loss_for
 from latchwork.tasks.sequence_pipeline import (
     MODALITIES,
@@ -143,6 +144,7 @@ class SequenceSetup:
         if not rows:
             raise ConfigError("an aim wants validation sequences; give validation_size above 0")
         groups = self.labelled.groups
+        rows = [*rows, *self.split.train.tolist()] if task.aim_folds else rows
         if task.bound == "exact" and groups is not None and len({groups[row] for row in rows}) < len(rows):
             raise ConfigError("bound is exact, which takes every sequence for independent, and these share groups; "
                               "give bound=bootstrap")  # fmt: skip
@@ -181,7 +183,8 @@ class SequenceSetup:
         if self.task.refit is not None:
             return self.task.refit and len(self.split.validation) > 0
         if isinstance(self.task, Classify) and self.task.wanted is not None:
-            return False  # the threshold was shown to do for the first network alone
+            # Else the threshold was shown to do for the first network alone.
+            return self.task.aim_folds > 0 and len(self.split.validation) > 0
         parts = self.labelled.parts
         own = parts is not None and any(part == "validation" for part in parts)
         return not own and len(self.split.validation) > 0 and len(self.split.train) < FEW
@@ -210,7 +213,7 @@ class SequenceSetup:
     def defaults(self) -> dict[str, Any]:
         """What training does where it was not told: by the number of sequences and their steps."""
         count = len(self.split.train)
-        batch = 16 if count < 1000 else 32
+        batch = 16 if count < 1000 or isinstance(self.task, Label) else 32
         epoch = -(-count // batch)
         steps = int(np.clip(10 * epoch, 1000, 8000))
         return {
@@ -301,16 +304,41 @@ class SequenceSetup:
             pipeline.temperature = found.value
             if found.note:
                 self.notes.append(f"temperature: {found.note}")
-        if task.wanted is not None and pipeline.positive is not None:
-            sure = pipeline.probabilities(list(scores))[:, pipeline.positive]
-            groups = None
-            if self.labelled.groups is not None:
-                groups = np.array([self.labelled.groups[row] for row in self._validated])
-            pipeline.chosen = metrics.choose_threshold(
-                (marks == pipeline.positive).astype(np.int64), sure, task.wanted, bound=task.bound, groups=groups
+        if task.wanted is not None and not task.aim_folds:
+            self.choose_threshold(self._validated, list(scores))
+
+    def choose_threshold(self, rows: Sequence[int], scores: Sequence[NDArray[np.float64]]) -> None:
+        """What the aim asks for, from the scores of these sequences, which their network did not learn from."""
+        pipeline, task = self.pipeline, self.task
+        if not isinstance(task, Classify) or task.wanted is None or pipeline.positive is None:
+            return
+        sure = pipeline.probabilities(scores)[:, pipeline.positive]
+        truth = np.array([self.truth[row] == pipeline.positive for row in rows], np.int64)
+        named = self.labelled.groups
+        groups = None if named is None else np.array([named[row] for row in rows])
+        pipeline.chosen = metrics.choose_threshold(truth, sure, task.wanted, bound=task.bound, groups=groups)
+        pipeline.threshold = pipeline.chosen.value
+        self.notes.append(pipeline.chosen.note)
+
+    def folded(self, *, seed: int, modality: Any = None) -> "list[SequenceSetup]":
+        """Training and validation sequences in ``aim_folds`` folds: a setup each, which learns from all others and has
+        its own as the test part, with a vocabulary, scales and a network of its own. This one's test part is in none.
+        """
+        task, own = self.task, self.pipeline
+        assert isinstance(task, Classify)
+        rows = np.sort(np.concatenate([self.split.train, self.split.validation]))
+        within, folds = self.labelled.select(rows), task.aim_folds
+        plain = replace(task, aim=None, cost=None, bound="none", aim_folds=0, metric=None)
+        return [
+            SequenceSetup.of(
+                plain, own.modality.kind, self.labelled, own.network, seed=seed, body=self.body, modality=modality,
+                targets=own.targets,
+                split=replace(one, train=rows[one.train], validation=rows[:0], test=rows[one.test]),
             )
-            pipeline.threshold = pipeline.chosen.value
-            self.notes.append(pipeline.chosen.note)
+            for one in split_examples(
+                within, folds=folds, validation=0, by_time=task.by_time, own_parts=False, seed=seed
+            )
+        ]  # fmt: skip
 
 
 def _choice(value: float, loss: float) -> float:
@@ -322,7 +350,11 @@ def _built(
 ) -> SequencePipeline:
     """The pipeline with a network that is not trained."""
     texts = modality.features.vocabulary > 0
-    network = network.resolved(dropout=0.5 if texts else 0.2, bidirectional=True)
+    decays = modality.features.masked and not task.convolutions and body is None
+    dropout = 0.5 if texts and isinstance(task, Classify) else 0.3 if texts or decays else 0.2
+    network = network.resolved(
+        cell="gru_d" if decays else "gru", hidden_size=64 if decays else 128, dropout=dropout, bidirectional=True
+    )
     vectors = modality.vectors() if modality.kind == "text" else None
     start = None
     if vectors is not None:

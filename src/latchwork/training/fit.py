@@ -149,18 +149,34 @@ def fit_setup(
     if outcome.stopped == "interrupted":
         return FittedSequences(setup, options, outcome)
     setup.calibrate()
+    # A handful of sequences can't tell one step from another: then the whole schedule is run.
+    steps = outcome.best_step if len(setup.split.validation) >= ENOUGH else outcome.steps
+
+    def once_more(other: SequenceSetup, name: str) -> bool:
+        """Train another network for as long, in a folder of its own; False: interrupted."""
+        own = None if folder is None else folder / name
+        resume = bool(shared.get("resume")) and own is not None and (own / "checkpoints").exists()
+        job = other.job(batch_size=options.batch_size or 1, seed=options.seed)
+        with begin(other.pipeline.module) as groups:
+            found = train(job, options, folder=own, config=identity, stop_after=steps, groups=groups,
+                          **{**shared, "resume": resume})  # fmt: skip
+        return found.stopped != "interrupted"
+
+    cut_short = FittedSequences(setup, options, replace(outcome, stopped="interrupted"))
+    if outcome.best_step and getattr(setup.task, "aim_folds", 0):
+        rows, scores, number = [], [], 0
+        modality = None if begin is as_built else setup.pipeline.modality
+        for number, fold in enumerate(setup.folded(seed=options.seed, modality=modality), start=1):
+            if not once_more(fold, f"fold-{number}"):
+                return cut_short
+            rows += fold.split.test.tolist()
+            scores += fold.pipeline.scores([fold.encoded[row] for row in fold.split.test])
+        setup.choose_threshold(rows, scores)
+        setup.notes.append(f"the threshold is by the answers of {number} networks to what they were not trained on")
     if setup.refits and outcome.best_step:
         again = setup.extended(options.seed)
-        second = None if folder is None else folder / "refit"
-        if not (second is not None and (second / "checkpoints").exists()):
-            shared = {**shared, "resume": False}
-        job = again.job(batch_size=options.batch_size, seed=options.seed)
-        # A handful of sequences can't tell one step from another: then the whole schedule is run.
-        steps = outcome.best_step if len(setup.split.validation) >= ENOUGH else outcome.steps
-        with begin(again.pipeline.module) as groups:
-            found = train(job, options, folder=second, config=identity, stop_after=steps, groups=groups, **shared)
-        if found.stopped == "interrupted":
-            return FittedSequences(setup, options, replace(outcome, stopped="interrupted"))
+        if not once_more(again, "refit"):
+            return cut_short
         setup.notes.append(f"trained once more with the validation sequences, for {steps} steps")
         setup = replace(setup, pipeline=again.pipeline)
     return FittedSequences(setup, options, outcome)

@@ -71,7 +71,8 @@ class Foreign:
         """
         if network is None:
             return Network(**self.shape._asdict())
-        wide = network.resolved(hidden_size=self.shape.hidden_size, bidirectional=self.shape.bidirectional)
+        shape = self.shape
+        wide = network.resolved(cell=shape.cell, hidden_size=shape.hidden_size, bidirectional=shape.bidirectional)
         found = Shape(str(wide.to_dict()["cell"]), wide.hidden_size or 0, wide.layers, bool(wide.bidirectional))
         if found != self.shape:
             raise ConfigError(f"the network is {found}, and {self.name} holds {self.shape}; give the network as that")
@@ -115,7 +116,8 @@ def read_weights(
     if suffix == ".keras":
         raise ModelFileError(f'{path} is a whole Keras model; give its weights: model.save_weights("x.weights.h5")')
     if suffix in KERAS:
-        cell, layers, left_out, notes = read_keras(path, names, None if network is None else str(network.cell))
+        asked = None if network is None or network.cell is None else str(network.cell)
+        cell, layers, left_out, notes = read_keras(path, names, asked)
         return _checked(Foreign(path.name, Shape(cell, 0, 0, False), 0, layers, left_out, notes))
     if suffix != ".safetensors":
         raise ModelFileError(

@@ -88,7 +88,7 @@ def tune(
     if not journal.begun(folder) and (Path(run) / "checkpoints").exists():
         raise ConfigError(f"{run} holds a training that was begun without a search; give another folder")
     options = Options(task, network or Network(), training or Training())
-    if workers > 1 and not (isinstance(data, (str, Path)) and isinstance(options.network.cell, str)):
+    if workers > 1 and not (isinstance(data, (str, Path)) and not isinstance(options.network.cell, type)):
         raise ConfigError("several workers read the data themselves: give a file and a cell by its name, or workers=1")
     kind, labelled = read_examples(task, data)
     seed = options.training.seed
