@@ -174,9 +174,9 @@ CHANGES: dict[str, Any] = {
     "refit": False,
 }
 ELSEWHERE = {
-    "keep", "bound", "aim_folds", "causal", "freeze", "vectors", "by_time", "validation", "test", "split", "group", "time",
-    "label", "labels", "text", "id", "columns", "static", "ignore", "variable", "value", "missing", "period",
-    "image_size",
+    "keep", "bound", "aim_folds", "causal", "freeze", "vectors", "by_time", "validation", "test", "split",
+    "group", "time", "label", "labels", "text", "id", "columns", "static", "ignore", "variable", "value",
+    "missing", "period", "image_size",
 }  # fmt: skip
 """Options that need others, or another kind of file: tested below, and where they are read."""
 
