@@ -352,8 +352,9 @@ def _built(
     texts = modality.features.vocabulary > 0
     decays = modality.features.masked and not task.convolutions and body is None
     dropout = 0.5 if texts and isinstance(task, Classify) else 0.3 if texts or decays else 0.2
+    units = 64 if decays else 200 if texts and isinstance(task, Label) else 128
     network = network.resolved(
-        cell="gru_d" if decays else "gru", hidden_size=64 if decays else 128, dropout=dropout, bidirectional=True
+        cell="gru_d" if decays else "gru", hidden_size=units, dropout=dropout, bidirectional=True
     )
     vectors = modality.vectors() if modality.kind == "text" else None
     start = None
