@@ -8,6 +8,7 @@ from latchwork.errors import MissingExtra
 EXTRAS = {
     "statsmodels": ("forecast", "the ETS and STL baselines"),
     "sklearn": ("classify", "metrics and classic baselines"),
+    "scipy": ("classify", "features of words"),
     "tokenizers": ("text", "texts"),
     "PIL": ("image", "images"),
     "optuna": ("tune", "searches for options"),

@@ -274,3 +274,34 @@ def test_sequences_of_one_length_are_read_step_by_step() -> None:
     answers = {one.name: one for one in run_sequence_baselines(*parts(made), CLASSES)}
     assert accuracy(answers["linear on all steps"].probabilities, made(80, 2)) > 0.95
     assert accuracy(answers["bag of steps + linear"].probabilities, made(80, 2)) < 0.75
+
+
+@pytest.mark.parametrize(("make", "name"), [(texts, "TF-IDF + linear"), (waves, "boosting on summaries")])
+def test_what_the_model_learned_from_in_the_end_the_rivals_do_too(make: Any, name: str) -> None:
+    """With what was chosen on the validation side as it was; a side that says nothing of its own changes nothing."""
+    train, validation, test = parts(make)
+    rival = [one for one in CLASSIFY_BASELINES if one.name == name]
+
+    def asked(held: Side) -> Any:
+        return run_sequence_baselines(train, held, test, CLASSES, baselines=rival)[0]
+
+    alone, both = asked(validation), asked(replace(validation, learned=True))
+    assert "fitted on both" in both.note
+    assert "fitted on both" not in alone.note
+    assert not np.array_equal(alone.probabilities, both.probabilities)
+    nothing = replace(make(0, 3), learned=True)
+    assert np.array_equal(asked(nothing).probabilities, asked(replace(nothing, learned=False)).probabilities)
+
+
+@pytest.mark.parametrize("learner", [rules.linear, rules.stochastic, rules.boosted])
+def test_fitted_again_is_fitted_on_both(learner: Any) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(90, 3))
+    labels = np.array(CLASSES)[(x[:, 0] + random.normal(0, 0.5, 90) > 0).astype(int)].tolist()
+    y, v = (rules.Targets.of(part, CLASSES, "class") for part in (labels[:60], labels[60:]))
+    found = learner(x[:60], y, x[60:], v, x, 0, again=True)
+    whole = rules.Targets.of(labels, CLASSES, "class")
+    fit, asked = rules._together(x[:60], y, x[60:], v)
+    assert np.array_equal(fit, x)
+    assert np.array_equal(asked, whole.values)
+    assert rules._loss(found.probabilities[60:], v) < rules._loss(learner(x[:60], y, x[60:], v, x[60:], 0)[0], v)

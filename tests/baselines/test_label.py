@@ -103,3 +103,13 @@ def test_a_label_for_each_step_is_expected(label: Any, message: str) -> None:
     train = side([("the", "dog")], [label])
     with pytest.raises(DataError, match=message):
         run_sequence_baselines(train, train, train, TAGS, baselines=LABEL_BASELINES)
+
+
+def test_a_word_is_looked_up_as_written_before_its_lower_case() -> None:
+    train = side([("may",)] * 3 + [("May",)] * 10, [("V",)] * 3 + [("N",)] * 10)
+    found = run_sequence_baselines(
+        train, side([], []), side([("may",), ("May",), ("MAY",)], [None] * 3), TAGS, baselines=LABEL_BASELINES
+    )
+    by_word = next(one for one in found if one.name == "most frequent by word")
+    assert by_word.probabilities is not None
+    assert [TAGS[at] for at in by_word.probabilities.argmax(1)] == ["V", "N", "N"]

@@ -6,6 +6,7 @@ from latchwork import kernels
 from latchwork.cells import GRU, GRUD, GRUDState, HiddenState
 from latchwork.errors import ConfigError
 from latchwork.layers import Network, Recurrent
+from latchwork.modalities.records import elapsed
 from latchwork.testing import check_cell
 
 
@@ -143,3 +144,39 @@ def test_without_features_it_remembers_h_alone() -> None:
 def test_features_are_checked(features: int) -> None:
     with pytest.raises(ConfigError, match="at most a third of the 8 inputs"):
         GRUD(8, 4, features=features)
+
+
+@pytest.mark.parametrize("rest", [0, 2])
+def test_backwards_is_the_mirrored_record_read_onwards(rest: int) -> None:
+    """The gaps of the mirrored records are those that the reader of records gives."""
+    random, features, longest = np.random.default_rng(3), 3, 9
+    cell = random_cell(3 * features + rest, 4, features=features)
+    onward, backward = Recurrent(cell), Recurrent(cell, reverse=True)
+    lengths = [longest, 5, 1, 0]
+    given, mirrored = np.zeros((2, len(lengths), longest, 3 * features + rest))
+    for row, steps in enumerate(lengths):
+        times = np.cumsum(random.choice([0.0, 0.5, 2.0], steps))
+        seen = random.random((steps, features)) < 0.4
+        parts = [random.normal(size=(steps, features)) * seen, seen, random.normal(size=(steps, rest))]
+        for made, turn in ((given, slice(None)), (mirrored, slice(None, None, -1))):
+            passed = times if turn.step is None else times[-1:] - times[::-1]
+            x, mask, others = (part[turn] for part in parts)
+            made[row, :steps] = np.concatenate([x, mask, elapsed(passed, mask), others], -1)
+    held = torch.tensor(lengths)
+    outputs, state = backward(torch.from_numpy(given), lengths=held)
+    expected, end = onward(torch.from_numpy(mirrored), lengths=held)
+    for row, steps in enumerate(lengths):
+        torch.testing.assert_close(outputs[row, :steps].flip(0), expected[row, :steps])
+    torch.testing.assert_close(state.h, end.h)
+    alone, _ = backward(torch.from_numpy(given[1:2, :5]))
+    torch.testing.assert_close(outputs[1:2, :5], alone)
+
+
+def test_backwards_leaves_what_is_always_there() -> None:
+    """A feature beside which no time is counted: it stands for a token, or for what holds at every step."""
+    cell = random_cell(6, 2)
+    inputs = torch.tensor([[[1.0, 2, 1, 1, 0, 0], [0, 2, 0, 1, 3, 0], [5, 2, 1, 1, 4, 0]]]).double()
+    made = cell.backwards(inputs)
+    assert made[0, :, 4].tolist() == [4, 1, 0]
+    assert made[0, :, 5].tolist() == [0, 0, 0]
+    torch.testing.assert_close(made[..., :4], inputs[..., :4])

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import latchwork as lw
-from latchwork.errors import ConfigError
-from latchwork.evaluation import Evaluation
+from latchwork.errors import ConfigError, DataError
+from latchwork.evaluation import Evaluation, cross_validation
 from latchwork.tasks import folds_of, read_examples
 
 QUICK = lw.Training(steps=6, evaluate_every=3, batch_size=8)
@@ -115,3 +115,58 @@ def test_a_forecaster_is_still_backtested() -> None:
     task = lw.Forecast(target="y", horizon=3, validation_size=10)
     found = lw.cross_validate(task, frame, n_windows=2, network=SMALL, training=lw.Training(steps=3))
     assert isinstance(found, Evaluation)
+
+
+def torn(seed: int = 0) -> pl.DataFrame:
+    """Series of which nearly all that rise are of two people: some folds' training has a rare class, others' has not."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(60):
+        person = "A" if number < 9 else "B" if number < 13 else str(number)
+        label = "up" if number < 13 else "down"
+        rows += [(f"s{number}", person, t, float(x), label) for t, x in enumerate(random.normal(size=5))]
+    return pl.DataFrame(rows, schema=["id", "person", "t", "x", "label"], orient="row")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_figure_and_its_note_do_not_depend_on_the_order_of_folds(turned: bool, monkeypatch: Any) -> None:
+    real = cross_validation.folds_of
+    monkeypatch.setattr(cross_validation, "folds_of", lambda *a, **k: real(*a, **k)[:: -1 if turned else 1])
+    task = lw.Classify(id="id", time="t", group="person", refit=False, validation_size=0)
+    found = run(task=task, data=torn(), baselines=False)
+    missing = int(np.isnan(found.folds.figures("latchwork")).sum())
+    told = [note for note in found.folds.notes if "runs have no" in note]
+    assert found.folds.main == "roc_auc"
+    assert missing
+    assert told == [f"{missing} of 3 runs have no roc_auc: the means are over the others"]
+
+
+def test_every_fold_is_looked_at_before_anything_is_trained() -> None:
+    data = series(60).with_columns(label=pl.when(pl.col("id") == "s7").then(pl.lit("rare")).otherwise(pl.col("label")))
+    task = lw.Classify(id="id", time="t", refit=False, metric="balanced_accuracy", target="class")
+    done: list[Any] = []
+    with pytest.raises(DataError, match="undefined on the validation part"):
+        run(task=task, data=data, baselines=False, each=lambda trial, left: done.append(trial))
+    assert not done
+
+
+def test_the_last_label_is_shown_and_never_the_best(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        state = np.repeat(random.integers(0, 2, 3), 5)
+        rows += [(f"s{number}", t, float(random.normal()), "on" if x else "off") for t, x in enumerate(state)]
+    data = pl.DataFrame(rows, schema=["id", "t", "x", "label"], orient="row")
+    found = run(task=lw.Label(id="id", time="t"), data=data)
+    assert found.beside is not None
+    assert found.beside.rival != "last label"
+    assert "last label" in found.folds.methods
+    assert found.pooled.best is not None
+    assert found.pooled.best.name != "last label"
+    assert "is told the true label" in str(found)
+    compared = lw.compare(lw.Label(id="id", time="t"), data, cells=("rnn",), seeds=1, network=SMALL, training=QUICK)
+    assert compared.kinds["last label"] == "oracle"
+    assert "last label" not in {one.method for one in compared.against}
+    assert compared.beside is not None
+    assert compared.beside.rival != "last label"
+    assert "is told the true label" in str(compared)

@@ -103,10 +103,23 @@ def test_alone_nothing_says_how_hard_it_is() -> None:
 def test_an_undefined_figure_is_said() -> None:
     rows = (row("latchwork", NAN, model=True), row("majority", NAN))
     assert (
-        board(rows=rows, notes=("one class only",)).verdict()
+        board(rows=rows, notes=("something else",), undefined="one class only").verdict()
         == "accuracy is undefined on these sequences: one class only"
     )
-    assert board(rows=rows, notes=()).verdict().endswith("too few of a class")
+    assert board(rows=rows).verdict().endswith("too few of a class")
+
+
+def test_one_that_is_told_the_truth_is_shown_and_decides_nothing() -> None:
+    told = replace(row("last label", 0.99, note="is told the true label"), oracle=True)
+    made = board(rows=(told, *board().rows))
+    assert made.best is not None
+    assert made.best.name == "TF-IDF + linear"
+    assert made.verdict() == board().verdict()
+    text = "\n".join(printed(made, 120))
+    assert "last label" in text
+    assert "last label: is told the true label" in text
+    assert Scoreboard.from_dict(json.loads(json.dumps(made.to_dict()))).rows[0].oracle
+    assert "stands alone" in board(rows=(told, board().rows[0]), versus=()).verdict()
 
 
 # The table

@@ -75,7 +75,7 @@ def test_one_class_alone_is_said_and_not_papered_over() -> None:
     truth = Truth("class", np.array([1, 1, 1]), IDS[:3], ("a", "b"), positive="b", rare=True)
     found = scored(truth, model(two([0.9, 0.8, 0.1])))
     assert math.isnan(found.model.values["roc_auc"])
-    assert "undefined" in found.verdict()
+    assert found.verdict() == "ROC-AUC (b) is undefined on these sequences: only one class occurs here"
     assert "only one class" in found.model.note
 
 
@@ -176,9 +176,13 @@ def test_the_area_by_ranks_is_that_of_the_library(seed: int, count: int, levels:
     random = np.random.default_rng(seed)
     marks, scores = random.random(count) < 0.5, random.integers(0, levels, count) / levels
     if marks.all() or not marks.any():
-        assert math.isnan(_area(marks, scores))
-    else:
-        assert _area(marks, scores) == pytest.approx(roc_auc_score(marks, scores))
+        assert math.isnan(_area(marks, scores)(np.ones(count)))
+        return
+    assert _area(marks, scores)(np.ones(count)) == pytest.approx(roc_auc_score(marks, scores))
+    weights = random.integers(0, 3, count).astype(float)
+    if weights[marks].any() and weights[~marks].any():
+        expected = roc_auc_score(marks, scores, sample_weight=weights)
+        assert _area(marks, scores)(weights) == pytest.approx(expected)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["class", "several"]))
@@ -195,3 +199,70 @@ def test_a_difference_is_that_of_the_figures_and_a_twin_is_no_better(seed: int, 
         assert one.difference == pytest.approx(both, abs=1e-12)
     twin = next(one for one in found.versus if one.rival == "twin")
     assert twin.lower == twin.upper == 0
+
+
+def test_where_all_is_right_the_interval_is_that_of_a_share() -> None:
+    truth = Truth("several", np.arange(30) % 3, IDS[:30], ("a", "b", "c"))
+    found = scored(truth, model(np.eye(3)[np.arange(30) % 3]), rival(np.full((30, 3), 1 / 3)))
+    assert (found.model.lower, found.model.upper) == metrics.proportion(30, 30)[1:]
+    assert found.row("other").lower == metrics.proportion(10, 30).lower
+
+
+@pytest.mark.parametrize("kind", ["spans", "steps", "labels", "ordinal", "number", "class"])
+def test_an_interval_without_width_is_none_and_says_why(kind: str) -> None:
+    classes, groups = ("B-P", "O", "B-Q"), IDS[:6]
+    values, said = np.array([0, 1, 0, 1, 2, 0]), None
+    names = tuple((classes[one],) for one in values) if kind in ("spans", "steps") else ()
+    sure: Any = np.eye(3)[values]
+    if kind == "labels":
+        values = sure.astype(np.int64)
+    if kind == "number":
+        values = sure = np.arange(6.0)
+    if kind == "class":
+        classes, values, groups = ("a", "b"), np.array([0, 1, 0, 1, 1, 0]), np.repeat(IDS[:3], 2)
+        sure = np.eye(2)[values]
+    found = scored(Truth(kind, values, groups, classes, names), model(sure, said=said))
+    assert found.model.values[found.main] == (0 if kind == "number" else 1)
+    assert math.isnan(found.model.lower)
+    assert math.isnan(found.model.upper)
+    assert "no interval: everything is right" in found.model.note
+
+
+def test_what_is_constant_by_its_nature_keeps_its_interval() -> None:
+    truth = Truth("class", np.array([1, 0, 0, 0] * 5), IDS[:20], ("a", "b"), positive="b", rare=True)
+    found = scored(truth, model(two([0.4, 0.1, 0.6, 0.3] * 5)), rival(two([0.3] * 20)))
+    assert (found.row("other").lower, found.row("other").upper) == (0.5, 0.5)
+    assert found.row("other").note == ""
+
+
+def test_grades_are_resampled_as_the_plain_way_does() -> None:
+    random = np.random.default_rng(2)
+    values = random.integers(0, 4, 40)
+    sure = np.eye(4)[np.clip(values + random.integers(-1, 2, 40), 0, 3)]
+    found = scored(Truth("ordinal", values, IDS, ("1", "2", "3", "4")), model(sure))
+    said = sure.argmax(1)
+    plain = metrics.score_intervals(
+        lambda rows: metrics.ordinal(values[rows], said[rows], ("1", "2", "3", "4")),
+        IDS,
+        names=["quadratic_kappa"],
+        samples=1000,
+    )["quadratic_kappa"]
+    assert (found.model.lower, found.model.upper) == pytest.approx(plain[1:])
+
+
+def test_a_moved_threshold_is_judged_by_ranking() -> None:
+    truth = Truth("class", np.array([1, 1, 0, 0]), IDS[:4], ("a", "b"), positive="b", aimed=True)
+    assert main_of([truth]) == "roc_auc"
+
+
+def test_one_that_is_told_the_truth_is_no_rival() -> None:
+    true = (("a", "b"), ("a", "a"))
+    truth = Truth("steps", np.array([0, 1, 0, 0]), np.repeat(IDS[:2], 2), ("a", "b"), true)
+    told = Method("last label", np.eye(2)[[0, 1, 0, 0]], note="is told the true label of the step before")
+    found = scored(truth, model(np.eye(2)[[0, 0, 0, 0]]), told, rival(np.eye(2)[[1, 1, 0, 0]]))
+    assert told.oracle
+    assert found.row("last label").oracle
+    assert found.best is not None
+    assert found.best.name == "other"
+    assert [one.rival for one in found.versus] == ["other"]
+    assert not Method("last label", None, model=True).oracle

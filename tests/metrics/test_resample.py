@@ -18,6 +18,7 @@ from latchwork.metrics import (
     mcnemar,
     paired_difference,
     proportion,
+    share,
 )
 from latchwork.metrics.resample import binomial_tail
 
@@ -187,3 +188,22 @@ def test_spread() -> None:
     assert math.isnan(holed.deviation)
     assert "1 of 2, undefined in the rest" in str(holed)
     assert math.isnan(Spread.of([]).mean)
+
+
+@pytest.mark.parametrize("samples", [200, 300, 999, 1000])
+def test_p_and_interval_never_contradict_each_other(samples: int) -> None:
+    generator = np.random.default_rng(3)
+    nothing = np.zeros(40)
+    for _ in range(60):
+        values = generator.normal(0.31, 1, 40)
+        found = paired_difference(weighted_mean(values), weighted_mean(nothing), np.arange(40), samples=samples)
+        assert (found.p <= 0.05) == (found.lower > 0 or found.upper < 0)
+
+
+def test_the_share_of_entities_has_the_wider_interval() -> None:
+    right = np.repeat([True, True, True, False], 10)
+    alone = share(right, np.ones(40, bool), np.arange(40))
+    assert alone == proportion(30, 40)
+    together = share(right, np.ones(40, bool), np.repeat(np.arange(4), 10))
+    assert together.lower < alone.lower
+    assert together.upper >= alone.upper

@@ -213,7 +213,7 @@ def _learned(
     if not len(test):
         return Answer(y.constant(0))
     chosen_on = found[0][:0] if found[1] is None else found[1][v.rows]
-    return learner(found[0][y.rows], y, chosen_on, v, found[2], seed)
+    return learner(found[0][y.rows], y, chosen_on, v, found[2], seed, again=validation.learned)
 
 
 CLASSIFY_BASELINES: tuple[SequenceBaseline, ...] = (

@@ -21,11 +21,15 @@ SUMMARIES = ("mean", "deviation", "min", "max", "last", "first", "slope", "missi
 class Side:
     """One side of a split as the baselines see it: the sequences as they were read, and in numbers where there are any.
 
+    learned  of the validation side: the model was trained on it in the end, so a baseline is fitted on it as well, with
+             what it chose there
+
     Of the test side's labels only :data:`~latchwork.baselines.label.LAST_LABEL` reads any, and it says so.
     """
 
     labelled: Labelled
     encoded: Sequence[Encoded] | None = None
+    learned: bool = False
 
     def __post_init__(self) -> None:
         if self.encoded is not None and len(self.encoded) != len(self.labelled):

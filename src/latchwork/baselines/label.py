@@ -144,7 +144,7 @@ def _learned(
         return Answer(y.constant(steps))
     x = features(train)
     chosen_on = features(validation)[v.rows] if len(v.rows) else x[:0]
-    return learner(x[y.rows], y, chosen_on, v, features(test), seed)
+    return learner(x[y.rows], y, chosen_on, v, features(test), seed, again=validation.learned)
 
 
 LAST_LABEL = SequenceBaseline("last label", lambda side: side.has("numbers"), _last_label)

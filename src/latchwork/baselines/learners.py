@@ -7,6 +7,7 @@ work, so the same data give the same answer on every machine.
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 from typing import Any, Literal, NamedTuple
 
@@ -116,18 +117,21 @@ def _is_number(label: Any) -> bool:
     return isinstance(label, (Real, np.number)) and bool(np.isfinite(float(label)))
 
 
-def linear(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matrix, seed: int) -> Answer:
+def linear(
+    train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matrix, seed: int, *, again: bool = False
+) -> Answer:
     """Logistic regression (ridge for a number); the penalty of lowest loss on the validation rows.
 
     ``train`` and ``chosen_on`` have a row for each of their targets' rows. Too many rows are thinned, with a note.
+    again: fit once more, on the validation rows too, with that penalty.
     """
     train, y, thinned = _thin(train, y, MOST_WORK, seed)
     if y.kind == "labels":
-        return _each(train, y, chosen_on, v, asked, seed, linear, thinned)
+        return _each(train, y, chosen_on, v, asked, seed, partial(linear, again=again), thinned)
     if len(np.unique(y.values)) < 2:
         return Answer(y.constant(asked.shape[0]), "one label in training")
     models = optional.load("sklearn.linear_model")
-    best, best_loss, note, worse = None, np.inf, "", 0
+    best, chosen, best_loss, note, worse = None, 1.0, np.inf, "", 0
     strengths = STRENGTHS if len(v.rows) else (1.0,)
     model = models.LogisticRegression(max_iter=PASSES, tol=TOLERANCE, warm_start=True, random_state=seed)
     for strength in strengths:
@@ -140,7 +144,7 @@ def linear(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matr
         loss = _loss(_answers(model, chosen_on, y), v) if len(v.rows) else 0.0
         worse += 1
         if loss < best_loss:
-            best, best_loss, worse = answers, loss, 0
+            best, chosen, best_loss, worse = answers, strength, loss, 0
             note = f"{'alpha' if y.kind == 'number' else 'C'} {1 / strength if y.kind == 'number' else strength:g}"
             note += " by validation" if len(v.rows) else ""
             note += "" if settled else f", stopped after {PASSES} passes"
@@ -148,33 +152,49 @@ def linear(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matr
             break
     if best is None:
         raise DataError("the features of the validation rows give no finite loss")
+    if again and len(v.rows):
+        if y.kind == "number":
+            model = models.Ridge(alpha=1.0 / chosen)
+        else:
+            model.C = chosen
+        x, values = _together(train, y, chosen_on, v)
+        _quietly(lambda: model.fit(x, values))
+        best, note = _answers(model, asked, y), f"{note}, fitted on both"
     return Answer(best, _joined(note, thinned))
 
 
-def stochastic(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matrix, seed: int) -> Answer:
+def stochastic(
+    train: Matrix, y: Targets, chosen_on: Matrix, v: Targets, asked: Matrix, seed: int, *, again: bool = False
+) -> Answer:
     """Logistic regression of each class against the others by stochastic descent: for classes of very many rows."""
     train, y, thinned = _thin(train, y, 5 * MOST_WORK, seed)
     if len(np.unique(y.values)) < 2:
         return Answer(y.constant(asked.shape[0]), "one label in training")
     made = optional.load("sklearn.linear_model").SGDClassifier
     rounds = int(np.clip(1_500_000 // len(y.rows), 6, 50))
-    best, best_loss, note = y.constant(asked.shape[0]), np.inf, ""
+    shared = {"max_iter": rounds, "tol": None, "random_state": seed, "n_jobs": torch.get_num_threads()}
+    best, chosen, best_loss, note = y.constant(asked.shape[0]), 0.5, np.inf, ""
     for strength in STOCHASTIC_STRENGTHS if len(v.rows) else (0.5,):
-        shared = {"max_iter": rounds, "tol": None, "random_state": seed, "n_jobs": torch.get_num_threads()}
         model = made(loss="log_loss", alpha=1 / (strength * len(y.rows)), **shared)
         model.fit(train, y.values)
         loss = _loss(_answers(model, chosen_on, y), v) if len(v.rows) else 0.0
         if loss < best_loss:
-            best, best_loss = _answers(model, asked, y), loss
+            best, chosen, best_loss = _answers(model, asked, y), strength, loss
             note = f"C {strength:g}" + (" by validation" if len(v.rows) else "")
+    if again and len(v.rows):
+        x, values = _together(train, y, chosen_on, v)
+        model = made(loss="log_loss", alpha=1 / (chosen * len(values)), **shared).fit(x, values)
+        best, note = _answers(model, asked, y), f"{note}, fitted on both"
     return Answer(best, _joined(note, thinned))
 
 
-def boosted(train: Array, y: Targets, chosen_on: Array, v: Targets, asked: Array, seed: int) -> Answer:
+def boosted(
+    train: Array, y: Targets, chosen_on: Array, v: Targets, asked: Array, seed: int, *, again: bool = False
+) -> Answer:
     """Gradient boosting over histograms; so many trees as give the lowest loss on the validation rows."""
     train, y, thinned = _thin(train, y, MOST_TREE_WORK, seed)
     if y.kind == "labels":
-        return _each(train, y, chosen_on, v, asked, seed, boosted, thinned)
+        return _each(train, y, chosen_on, v, asked, seed, partial(boosted, again=again), thinned)
     if len(np.unique(y.values)) < 2:
         return Answer(y.constant(len(asked)), "one label in training")
     ensemble = optional.load("sklearn.ensemble")
@@ -186,8 +206,20 @@ def boosted(train: Array, y: Targets, chosen_on: Array, v: Targets, asked: Array
     best = TREES
     if len(v.rows):
         best = 1 + int(np.argmin([_loss(_spread(one, model, y), v) for one in staged(chosen_on)]))
+    if again and len(v.rows):
+        model = made(max_iter=best, min_samples_leaf=leaf, early_stopping=False, random_state=seed)
+        model.fit(*_together(train, y, chosen_on, v))
+        return Answer(_answers(model, asked, y), _joined(f"{best} rounds by validation, fitted on both", thinned))
     answers = next(one for tree, one in enumerate(staged(asked), start=1) if tree == best)
     return Answer(_spread(answers, model, y), _joined(f"{best} rounds", thinned))
+
+
+def _together(train: Matrix, y: Targets, chosen_on: Matrix, v: Targets) -> tuple[Matrix, NDArray[Any]]:
+    """Training and validation rows in one, and their values."""
+    both = (
+        np.concatenate if isinstance(train, np.ndarray) else partial(optional.load("scipy.sparse").vstack, format="csr")
+    )
+    return both([train, chosen_on]), np.concatenate([y.values, v.values])
 
 
 def _each(

@@ -81,6 +81,12 @@ class Cell(nn.Module, ABC):
     def step(self, projected: tuple[Tensor, ...], state: Any, constants: tuple[Tensor, ...] = ()) -> tuple[Tensor, Any]:
         """One step: (tuple of [batch, …], state) -> (output [batch, output_size], state)."""
 
+    def backwards(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What a layer that reads from the end is given in place of its inputs [batch, time, input], in their order:
+        the same, but for inputs that count from what came before.
+        """
+        return inputs
+
     def initial_state(self, batch: int) -> Any:
         """The state before the first step: zeros [batch, hidden] in every field, on the parameters' device and type."""
         like = next(self.parameters())

@@ -39,7 +39,7 @@ class GRUD(Cell):
     out. Initialisation: uniform in ±1/√hidden; decays slow, w in 0 … 0.1 and W_Γ in 0 … 0.1 / features, without a bias,
     so that the time's unit should be one in which it is of the size of 1.
 
-    ``features=None``: a third of the input's width. Backwards, d still counts from the value before.
+    ``features=None``: a third of the input's width. Read backwards, d counts from the value after: :meth:`backwards`.
 
     Source: Che et al. 2018, arXiv:1606.01865, with the reset gate as in :class:`GRU`, and γ given to the gates too.
     """
@@ -105,6 +105,30 @@ class GRUD(Cell):
         z = (input_z + recurrent_z).sigmoid()
         n = (input_n + r * recurrent_n).tanh()
         return (1 - z) * n + z * h
+
+    def backwards(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The inputs with the time until each feature is seen next in place of the time since it was seen last.
+
+        s_0 = 0, s_t = s_{t−1} + the most that any feature's d grew by since the step before; d'_t = (s of the next step
+        at which it is seen, or of the last step) − s_t. A feature whose d is 0 at every step keeps it.
+        """
+        if not self.features or not inputs.shape[1]:
+            return inputs
+        x, mask, gaps, rest = inputs.split([self.features] * 3 + [self.input_size - 3 * self.features], -1)
+        seen = mask > 0.5
+        grown = gaps[:, 1:] - gaps[:, :-1].masked_fill(seen[:, :-1], 0.0)
+        apart = functional.pad(grown.amax(-1).clamp(min=0.0), (1, 0))
+        if lengths is not None:
+            apart = apart.masked_fill(torch.arange(apart.shape[1], device=apart.device) >= lengths.unsqueeze(1), 0.0)
+        times = apart.cumsum(1).unsqueeze(-1)
+        at = torch.where(seen, times, torch.inf)
+        if lengths is not None:  # what stands past the end is never seen
+            active = torch.arange(at.shape[1], device=at.device) < lengths.unsqueeze(1)
+            at = at.masked_fill(~active.unsqueeze(-1), torch.inf)
+        after = functional.pad(at[:, 1:], (0, 0, 0, 1), value=torch.inf).flip(1).cummin(1).values.flip(1)
+        until = torch.minimum(after, times[:, -1:]) - times
+        until = until.masked_fill(~(gaps > 0).any(1, keepdim=True), 0.0)
+        return torch.cat((x, mask, until, rest), -1)
 
     def initial_state(self, batch: int) -> GRUDState | HiddenState:
         """Zeros."""

@@ -145,7 +145,7 @@ def baseline_methods(setup: SequenceSetup, rows: Rows, truth: Truth, progress: P
     steps = truth.kind in ("spans", "steps")
     kind = setup.pipeline.targets.kind
 
-    def side(chosen: Rows) -> Side:
+    def side(chosen: Rows, *, learned: bool = False) -> Side:
         part = setup.pipeline.cut(setup.labelled.select(chosen))  # as long as they were encoded
         if kind == "labels":
             marks = [setup.truth[row] for row in chosen]
@@ -162,9 +162,10 @@ def baseline_methods(setup: SequenceSetup, rows: Rows, truth: Truth, progress: P
             part = replace(
                 part, labels=tuple(None if (c := setup.truth[row]) is None else truth.classes[c] for row in chosen)
             )
-        return Side(part, [setup.encoded[row] for row in chosen])
+        return Side(part, [setup.encoded[row] for row in chosen], learned)
 
-    train, validation, test = side(setup.split.train), side(setup.split.validation), side(rows)
+    train, test = side(setup.split.train), side(rows)
+    validation = side(setup.split.validation, learned=setup.refits)
     which = LABEL_BASELINES if steps else CLASSIFY_BASELINES
     found = run_sequence_baselines(train, validation, test, truth.classes, baselines=which, progress=progress)
     return [Method(one.name, one.probabilities, None, one.note) for one in found]

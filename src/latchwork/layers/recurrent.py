@@ -88,6 +88,8 @@ class Recurrent(nn.Module):
             raise DataError(
                 f"inputs has shape {tuple(inputs.shape)}, expected [batch, time, {self.input_size}] (batch first)"
             )
+        if self.reverse:
+            inputs = self.cell.backwards(inputs, lengths)
         fresh = self.initial_state(inputs.shape[0])
         if state is not None:
             _check_state(state, fresh)
