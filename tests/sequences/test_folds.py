@@ -118,6 +118,12 @@ def test_sizes_may_be_numbers_of_sequences() -> None:
     assert (len(split.test), len(split.validation)) == (10, 6)
 
 
+def test_a_number_of_sequences_is_that_number_beside_parts_of_the_files_own() -> None:
+    parts: list[Any] = ["test"] * 100 + ["train"] * 100
+    assert len(hold_out(["a", "b"] * 100, parts=parts, validation=40).validation) == 40
+    assert {len(one.validation) for one in k_fold(["a", "b"] * 100, folds=5, validation=40)} == {40}
+
+
 def test_whole_groups_keep_the_share_of_each_class_as_well_as_it_goes() -> None:
     random = np.random.default_rng(0)
     groups = [f"patient {random.integers(200)}" for _ in range(2000)]

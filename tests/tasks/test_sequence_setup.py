@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from latchwork.errors import ConfigError, DataError
+from latchwork.evaluation import cross_validate
 from latchwork.layers import Network
 from latchwork.sequences import Labelled, Split
 from latchwork.tasks import Classify, Label, SequenceSetup, SequenceTask, read_examples
@@ -66,6 +67,57 @@ def test_a_label_of_the_test_file_that_training_never_saw_is_named(tmp_path: Pat
     test = tiny.table(tmp_path / "test.csv", [{"text": "a fine film", "label": "goood"}])
     with pytest.raises(DataError, match=r'test.csv: row 1 \(line 2\): the label "goood".*did you mean "good"'):
         prepared(Classify(test=test), train)
+
+
+@pytest.mark.parametrize(("target", "rare"), [("class", "z"), ("labels", ("a", "z")), ("ordinal", "9")])
+def test_a_class_that_a_fold_keeps_from_training_is_left_out_and_told(target: str, rare: Any) -> None:
+    names: list[Any] = [("a",), ("b",)] if target == "labels" else ["1", "2"]
+    labels = [*names * 6, rare]
+    fold = replace(split(range(8), [8, 9], [10, 11, 12]), name="fold 2 of 3")
+    setup = given(Classify(target=target), labels, fold)
+    assert setup.truth[12] is None
+    assert setup.truth[11] is not None
+    told = next(note for note in setup.notes if "left out of fold 2 of 3" in note)
+    assert str(rare) in told
+    with pytest.raises(DataError, match="never seen in training"):
+        given(Classify(target=target), labels, replace(fold, name="hold-out"))
+
+
+def test_cross_validation_goes_on_without_a_class_of_one_example(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": label} for text, label in [*tiny.texts(30), ("a thing of its own", "rare")]]
+    source = tiny.table(tmp_path / "a.csv", rows)
+    found = cross_validate(Classify(), source, folds=3, network=SMALL, training=QUICK)
+    assert len(found.folds.methods) > 1
+
+
+def test_numbers_stay_numbers_in_a_part_that_holds_few_of_them(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": f"{row + 0.5}"} for row, (text, _) in enumerate(tiny.texts(30))]
+    setup = prepared(Classify(), tiny.table(tmp_path / "a.csv", rows))
+    assert len(setup.split.train) <= 20  # too few to be told from classes by themselves
+    assert setup.pipeline.targets.kind == "number"
+    assert any("read as numbers (target=number)" in note for note in setup.notes)
+
+
+def test_labels_of_steps_that_are_cut_away_count_for_nothing(tmp_path: Path) -> None:
+    source = tiny.write_words(tmp_path / "a.conll", spans=False)
+    kind, labelled = read_examples(Label(), source)
+    late = replace(labelled, labels=tuple((*one[:-1], "LATE") for one in labelled.labels))
+    setup = SequenceSetup.of(Label(max_length=1), kind, late, SMALL, seed=0)
+    assert "LATE" not in setup.pipeline.targets.classes
+    assert sum(setup.pipeline.targets.counts) == len(setup.split.train)
+
+
+def test_what_is_missing_in_the_test_alone_is_told(tmp_path: Path) -> None:
+    def file(name: str, holes: int) -> Path:
+        rows = [
+            {"id": row // 3, "pulse": "" if row % 3 < holes else row, "label": "ab"[row // 3 % 2]} for row in range(60)
+        ]
+        return tiny.table(tmp_path / name, rows)
+
+    train, whole, holed = file("train.csv", 0), file("whole.csv", 0), file("holed.csv", 1)
+    told = "20 values are missing in validation and test, and none in training: they are read as its mean"
+    assert told in prepared(Classify(id="id", test=holed), train).notes
+    assert not any("missing" in note for note in prepared(Classify(id="id", test=whole), train).notes)
 
 
 def test_labels_and_steps_must_be_as_many() -> None:
@@ -240,7 +292,7 @@ def test_a_fold_knows_nothing_of_what_it_answers_for(tmp_path: Path) -> None:
     kind, labelled = read_examples(task, source)
     content = tuple(f"{text} word{row}" for row, text in enumerate(labelled.content))
     setup = SequenceSetup.of(task, kind, replace(labelled, content=content), SMALL, seed=0)
-    folds = setup.folded(seed=0)
+    folds = list(setup.folded(seed=0))
     asked = np.concatenate([fold.split.test for fold in folds])
     assert sorted(asked) == sorted([*setup.split.train, *setup.split.validation])
     for fold in folds:
@@ -251,6 +303,14 @@ def test_a_fold_knows_nothing_of_what_it_answers_for(tmp_path: Path) -> None:
         assert {one.tokens.tolist()[-1] for one in map(fold.encoded.__getitem__, fold.split.test)} == {1}  # unknown
         assert known is not setup.pipeline.modality
         assert fold.pipeline.targets == setup.pipeline.targets
+
+
+def test_folds_that_can_not_be_made_are_refused_before_training() -> None:
+    groups = tuple(f"g{row // 4}" for row in range(16))
+    with pytest.raises(DataError, match="for 6 folds"):
+        given(
+            Classify(aim="recall>=0.5", aim_folds=6), ["a", "b"] * 8, split(range(8), range(8, 16), []), groups=groups
+        )
 
 
 def test_an_exact_bound_over_folds_wants_entities_of_one_sequence() -> None:

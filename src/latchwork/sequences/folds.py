@@ -93,7 +93,9 @@ def hold_out(
     """
     facts = _Facts.of(labels, groups, order, same, by_time, seed)
     total = len(facts.rows)
-    sizes = {VALIDATION: _share(validation, total, "validation"), TEST: _share(test, total, "test")}
+    # What the file names no part of is what a number of sequences is taken from.
+    free = sum(parts is None or parts[row] in (None, "train") for row in facts.rows.tolist())
+    sizes = {VALIDATION: _share(validation, free, "validation"), TEST: _share(test, free, "test")}
     if sum(sizes.values()) >= 1:
         raise ConfigError(f"test {test} and validation {validation} leave nothing to learn from, of {total} sequences")
     codes = np.full(len(labels), TRAIN)
@@ -178,7 +180,8 @@ def k_fold(
         codes[rest] = TRAIN
         own = list(notes)
         if share and facts.count(rest) > 1:
-            shares = np.array([1 - share, share])
+            size = min(validation / len(rest), 0.9) if validation >= 1 else share
+            shares = np.array([1 - size, size])
             codes[rest] = facts.assign(rest, shares, np.random.default_rng([seed, 2, fold]), home=TRAIN)
         elif share:
             own.append("what is learned from belongs together: there is no validation part")

@@ -1,16 +1,12 @@
 """A fitted classifier or labeller with all it needs from a raw file to answers."""
 
-import gzip
 import math
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -20,7 +16,10 @@ from latchwork.errors import ConfigError, DataError
 from latchwork.layers import CRF, Convolution, InputEncoder, Network, Pooling
 from latchwork.layers.crf import bio_rules
 from latchwork.metrics import Temperature, Threshold
-from latchwork.modalities import Images, Records, Text, read_images, read_records, read_text
+from latchwork.modalities import Images, Records, SourceOptions, Text, read_images, read_records, read_text
+from latchwork.modalities.image_read import is_table
+from latchwork.modalities.kind import kind_of
+from latchwork.modalities.source import without_places
 from latchwork.sequences import Encoded, Features, Labelled
 from latchwork.tasks.classify import Classify
 from latchwork.tasks.label import Label
@@ -78,9 +77,33 @@ class SequencePipeline:
         return storage.sha256(storage.pack_tensors(self.module.state_dict()))
 
     def read(self, source: Any, *, labelled: bool = False) -> Labelled:
-        """A file as it was read for training; labels may be absent, and a file of their own is then not read."""
-        options = self.task.source if labelled else replace(self.task.source, labels=None)
-        return READERS[self.modality.kind](source, options, self.name, labelled=labelled)
+        """A file as it was read for training; labels may be absent, and a file of their own is then not read.
+
+        Scored on, a file that such a file of labels does not know may have its labels in a column itself.
+        """
+        options, modality = self.task.source, self.modality
+        more = {"fitted": modality} if isinstance(modality, Records) else {}
+        if isinstance(modality, Images) and not is_table(source):
+            options = without_places(options)
+
+        def read(options: SourceOptions) -> Labelled:
+            return READERS[modality.kind](source, options, self.name, labelled=labelled, **more)
+
+        if not labelled or options.labels is None:
+            return read(options)
+        try:
+            return read(options)
+        except DataError:
+            name = options.label or "label"
+            if name in options.ignore or (isinstance(modality, Records) and name in modality.columns):
+                raise
+            try:
+                own = read(replace(options, labels=None))
+            except DataError:
+                own = None
+            if own is None or all(label is None for label in own.labels):
+                raise
+            return own
 
     def encode(self, labelled: Labelled) -> list[Encoded]:
         """The sequences in numbers, as they were for training."""
@@ -94,9 +117,9 @@ class SequencePipeline:
         """Words and labels of the steps that are left of sequences that are too long; see :func:`cut_steps`."""
         return cut_steps(self.modality, labelled) if self.targets.kind == "steps" else labelled
 
-    def truth(self, labelled: Labelled) -> list[Any]:
+    def truth(self, labelled: Labelled, *, skip: bool = False) -> list[Any]:
         """The labels in numbers, as ``Targets.encode`` gives them: of steps, those that are left."""
-        return self.targets.encode(self.cut(labelled))
+        return self.targets.encode(self.cut(labelled), skip=skip)
 
     def scores(self, encoded: Sequence[Encoded]) -> list[Array]:
         """The network's scores of each sequence: [outputs], or [steps, outputs]."""
@@ -211,66 +234,12 @@ def kind_of_source(source: Any, task: SequenceTask) -> str:
     """text, records or image, by what the options and the file say."""
     if task.text is not None or isinstance(source, (list, tuple)):
         return "text"
-    if task.id is not None or task.variable is not None or task.columns:
+    if task.variable is not None or task.columns or task.static or task.missing is not None or task.period is not None:
         return "records"
-    if not isinstance(source, (str, Path)):
-        return _kind_of_columns(getattr(source, "column_names", getattr(source, "columns", ())))
-    path = Path(source)
-    lower = path.name.lower().removesuffix(".gz")
-    if lower.endswith(".parquet") and path.is_file():
-        return _kind_of_columns(_parquet_columns(path))
-    if lower.endswith(".npz") or (path.is_dir() and _has_images(path)):
-        return "image"
-    if lower.endswith((".png", ".jpg", ".jpeg")):
-        return "image"
-    if lower.endswith((".ts", ".arff", ".tar", ".tar.xz", ".tar.bz2")) or path.is_dir():
-        return "records"
-    if lower.endswith((".conll", ".conllu", ".bio", ".iob")) or ".zip/" in str(source):
-        return "text"
-    return "text" if _names_text(path) else "records"
-
-
-def _kind_of_columns(columns: Iterable[Any]) -> str:
-    names = {str(name).lower() for name in columns}
-    return "text" if names & {"text", "tokens", "words", "sentence"} else "records"
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    try:
-        return list(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, OSError):
-        return []  # the reader says what is wrong with it
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in (".png", ".jpg", ".jpeg") for path in folder.rglob("*"))
-
-
-def _names_text(path: Path) -> bool:
-    """Whether the first line names a column of texts, or holds words where numbers would stand."""
-    try:
-        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-            lines = bytes(file.read(1 << 16)).decode("utf-8", "ignore").splitlines()
-    except (OSError, EOFError, zlib.error):
-        return False
-    if not lines:
-        return False
-    first = [cell.strip(' "').lower() for cell in lines[0].replace("\t", ",").replace("{", "").split(",")]
-    named = [cell.split(":")[0].strip(' "') for cell in first]
-    if any(cell in ("text", "tokens", "words", "sentence") for cell in named):
-        return True
-    if path.suffix.lower() == ".txt":
-        return True
-    cells = lines[min(1, len(lines) - 1)].replace("\t", ",").split(",")
-    return not any(_is_number(cell) for cell in cells)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip(' "'))
-    except ValueError:
-        return False
-    return True
+    named = (task.label, task.id, task.group, task.time, task.split, *task.ignore)
+    kind = kind_of(source, {name for name in named if name is not None})
+    # An id has texts too, but then their column is named; a table of paths of images needs no other option.
+    return "records" if task.id is not None and kind != "image" else kind
 
 
 def build(
@@ -340,6 +309,9 @@ def check_options(task: SequenceTask, features: Features, targets: Targets) -> N
         for name in names:
             if kind not in wanted and getattr(task, name) != usual[name]:
                 raise ConfigError(f"{name} is for {wanted}, and this is {kind}; leave it out")
+    if task.vectors is not None and task.embedding != usual["embedding"]:
+        raise ConfigError(f"embedding is {task.embedding}, and vectors= says how many numbers a word has; "
+                          "leave one of them out")  # fmt: skip
     if not isinstance(task, Classify):
         if task.class_weight == "balanced" and has_crf(task, targets):
             raise ConfigError("class_weight is for the loss of single steps, and spans are scored as a whole; "

@@ -1,6 +1,6 @@
 """From a task and a file to something that can be trained, and from trained to calibrated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latchwork import metrics
 from latchwork.errors import ConfigError, DataError, did_you_mean
 from latchwork.layers import Network
+from latchwork.modalities import Records
 from latchwork.sequences import Encoded, Labelled, Part, Split, split_examples
 from latchwork.tasks.classify import Classify
 from latchwork.tasks.label import Label
@@ -21,6 +22,7 @@ from latchwork.tasks.sequence_pipeline import (
     SequencePipeline,
     SequenceTask,
     build,
+    cut_steps,
     has_crf,
     kind_of_source,
     median_of,
@@ -96,7 +98,10 @@ class SequenceSetup:
         if modality is None and kind == "text" and task.characters is None and not isinstance(task, Classify):
             task = replace(task, characters=True)
         modality = MODALITIES[kind].fit(labelled, split.train, task.source) if modality is None else modality
-        targets = Targets.fit(labelled, split.train, *_asked(task)) if targets is None else targets
+        if targets is None:
+            # Labels of steps that are cut away count for nothing.
+            learned = labelled if isinstance(task, Classify) else cut_steps(modality, labelled)
+            targets = Targets.fit(learned, split.train, *_asked(task))
         task = resolved(task, modality.features, targets)
         task.augment.check(modality.features)
         if task.metric is not None:
@@ -106,7 +111,9 @@ class SequenceSetup:
         chosen = labelled.select(used)
         encoded: list[Any] = [None] * len(labelled)
         truth: list[Any] = [None] * len(labelled)
-        for row, one, label in zip(used, modality.encode(chosen), pipeline.truth(chosen), strict=True):
+        # In a file's own parts a strange label is a mistake; folds are drawn, and may keep a rare class from training.
+        truths = pipeline.truth(chosen, skip=split.name != "hold-out")
+        for row, one, label in zip(used, modality.encode(chosen), truths, strict=True):
             encoded[row], truth[row] = one, label
             if targets.kind == "steps" and label is not None and len(label) != len(one):
                 place = labelled.places[row]
@@ -127,6 +134,21 @@ class SequenceSetup:
     def _told(self) -> list[str]:
         """What a reader of the scores must know before anything is trained."""
         notes, targets = list(self.split.notes), self.pipeline.targets
+        if isinstance(self.task, Classify) and self.task.target == "auto" and targets.kind in ("labels", "number"):
+            what = "several of each sequence" if targets.kind == "labels" else "numbers"
+            notes.append(f"the labels are read as {what} (target={targets.kind}); for classes give target=class")
+        skipped = [
+            row
+            for row in np.concatenate([self.split.validation, self.split.test]).tolist()
+            if self.truth[row] is None and self.labelled.labels[row] is not None
+        ]
+        if skipped:
+            names = dict.fromkeys(str(self.labelled.labels[row]) for row in skipped)
+            few = "1 sequence is" if len(skipped) == 1 else f"{len(skipped)} sequences are"
+            notes.append(f"{few} left out of {self.split.name}: training has no such label ({', '.join(names)})")
+        if (unseen := _newly_missing(self)) > 0:
+            where = "missing in validation and test, and none in training"
+            notes.append(f"{unseen:,} values are {where}: they are read as its mean")
         if self.task.metric is None and (why := self._undefined(self._usual)):
             notes.append(f"{self._usual} is undefined on the validation part ({why}): log_loss chooses there")
         if has_crf(self.task, targets) and not targets.strict:
@@ -143,6 +165,8 @@ class SequenceSetup:
             return
         if not rows:
             raise ConfigError("an aim wants validation sequences; give validation_size above 0")
+        if task.aim_folds:
+            self._fold_splits()
         groups = self.labelled.groups
         rows = [*rows, *self.split.train.tolist()] if task.aim_folds else rows
         if task.bound == "exact" and groups is not None and len({groups[row] for row in rows}) < len(rows):
@@ -215,7 +239,9 @@ class SequenceSetup:
         count = len(self.split.train)
         batch = 16 if count < 1000 or isinstance(self.task, Label) else 32
         epoch = -(-count // batch)
-        steps = int(np.clip(10 * epoch, 1000, 8000))
+        # A classifier of texts knows its training part by heart after three or four epochs.
+        whole_texts = self.pipeline.modality.features.vocabulary > 0 and isinstance(self.task, Classify)
+        steps = int(np.clip((5 if whole_texts else 10) * epoch, 1000, 8000))
         return {
             "batch_size": batch,
             "steps": steps,
@@ -320,25 +346,37 @@ class SequenceSetup:
         pipeline.threshold = pipeline.chosen.value
         self.notes.append(pipeline.chosen.note)
 
-    def folded(self, *, seed: int, modality: Any = None) -> "list[SequenceSetup]":
+    def _fold_splits(self) -> list[Split]:
+        """``aim_folds`` of the training and validation sequences, the same at every call."""
+        task = self.task
+        assert isinstance(task, Classify)
+        rows = np.sort(np.concatenate([self.split.train, self.split.validation]))
+        found = split_examples(
+            self.labelled.select(rows), folds=task.aim_folds, validation=0, by_time=task.by_time, own_parts=False
+        )
+        return [replace(one, train=rows[one.train], validation=rows[:0], test=rows[one.test]) for one in found]
+
+    def folded(self, *, seed: int, modality: Any = None) -> "Iterator[SequenceSetup]":
         """Training and validation sequences in ``aim_folds`` folds: a setup each, which learns from all others and has
         its own as the test part, with a vocabulary, scales and a network of its own. This one's test part is in none.
         """
         task, own = self.task, self.pipeline
         assert isinstance(task, Classify)
-        rows = np.sort(np.concatenate([self.split.train, self.split.validation]))
-        within, folds = self.labelled.select(rows), task.aim_folds
         plain = replace(task, aim=None, cost=None, bound="none", aim_folds=0, metric=None)
-        return [
-            SequenceSetup.of(
-                plain, own.modality.kind, self.labelled, own.network, seed=seed, body=self.body, modality=modality,
-                targets=own.targets,
-                split=replace(one, train=rows[one.train], validation=rows[:0], test=rows[one.test]),
-            )
-            for one in split_examples(
-                within, folds=folds, validation=0, by_time=task.by_time, own_parts=False, seed=seed
-            )
-        ]  # fmt: skip
+        for split in self._fold_splits():
+            yield SequenceSetup.of(
+                plain, own.modality.kind, self.labelled, own.network, seed=seed, split=split, body=self.body,
+                modality=modality, targets=own.targets,
+            )  # fmt: skip
+
+
+def _newly_missing(setup: SequenceSetup) -> int:
+    """Numbers that are missing in validation and test, where none was in training and so no mask is read."""
+    modality = setup.pipeline.modality
+    if not isinstance(modality, Records) or modality.masked:
+        return 0
+    rows = np.concatenate([setup.split.validation, setup.split.test])
+    return sum(int(np.isnan(setup.labelled.content[row].numbers).sum()) for row in rows)
 
 
 def _choice(value: float, loss: float) -> float:

@@ -86,11 +86,11 @@ class Targets:
         """Numbers that the network gives for each sequence, or step."""
         return 1 if self.kind in ("number", "ordinal") else len(self.classes)
 
-    def encode(self, labelled: Labelled) -> list[Any]:
+    def encode(self, labelled: Labelled, *, skip: bool = False) -> list[Any]:
         """Each label as numbers: a class number, 0/1 for each class, a standardised number, or an array of class
         numbers with :data:`UNKNOWN`; None where there is no label.
 
-        Raises :class:`DataError` for a label of a whole sequence that training never saw.
+        Raises :class:`DataError` for a label of a whole sequence that training never saw; ``skip``: None for it.
         """
         code = {name: index for index, name in enumerate(self.classes)}
         made: list[Any] = []
@@ -101,14 +101,21 @@ class Targets:
                 made.append(np.array([code.get(str(one), UNKNOWN) for one in label], np.int64))
             elif self.kind == "number":
                 made.append((_number(label, place) - self.center) / self.spread)
+            elif skip and any(name not in code for name in self._names(label, place)):
+                made.append(None)
             elif self.kind == "labels":
                 marks = np.zeros(len(self.classes), np.float32)
-                marks[[self._code(part, code, place) for part in _parts(label)]] = 1.0
+                marks[[self._code(part, code, place) for part in self._names(label, place)]] = 1.0
                 made.append(marks)
             else:
-                name = name_of(_number(label, place)) if self.kind == "ordinal" else _one(label, place)
-                made.append(self._code(name, code, place))
+                made.append(self._code(self._names(label, place)[0], code, place))
         return made
+
+    def _names(self, label: Any, place: str) -> list[str]:
+        """The classes that a label of a whole sequence names."""
+        if self.kind == "labels":
+            return _parts(label)
+        return [name_of(_number(label, place)) if self.kind == "ordinal" else _one(label, place)]
 
     def _code(self, name: str, code: Mapping[str, int], place: str) -> int:
         if name not in code:
@@ -223,7 +230,11 @@ def _number(label: Any, place: str) -> float:
 
 
 def _kind(labels: Sequence[Any]) -> str:
-    """Several where labels hold separators, a number where they are many different fractions, else a class."""
+    """Several where labels hold separators, a number where they are many different fractions, else a class. (Fractions
+    that :func:`typed` has read as numbers stay numbers, however few are left in one part.)
+    """
+    if all(type(label) is float for label in labels):
+        return "number"
     if any(isinstance(label, (tuple, list)) or SEPARATOR in str(label) for label in labels):
         return "labels"
     names = {str(label) for label in labels}
