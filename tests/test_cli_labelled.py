@@ -87,6 +87,11 @@ BAD: dict[str, tuple[str, bytes, list[str], str]] = {
     "an image that is none": ("images/a/1.png", b"no image", [], "is no png or jpg image"),
     "an image that is cut short": ("images/a/1.png", b"\x89PNG\r\n\x1a\n\x00\x00", [], "1.png"),
     "an empty image": ("images/a/1.png", b"", [], "the file is empty, expected a png or jpg image"),
+    "a network without room": ("a.csv", GOOD, ["--embedding", "100000000000"], "too little memory for this network"),
+    "a network that nobody can count": ("a.csv", GOOD, ["--embedding", "9" * 25], "too little memory"),
+    "steps that are no whole number": ("a.csv", GOOD, ["--layers", "1.5"], "layers is 1.5, expected a whole number"),
+    "a fraction behind a sign": ("a.csv", GOOD, ["--embedding=4.9"], "embedding is 4.9, expected a whole number"),
+    "a seed that is too large": ("a.csv", GOOD, ["--seed", str(2**63)], "below 2**63"),
     "an archive that is none": ("a.npz", b"PK not really", [], "is no readable .npz file"),
 }  # fmt: skip
 

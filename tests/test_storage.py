@@ -1,8 +1,11 @@
 """What is written is there as a whole or not at all; what is read is checked."""
 
+import contextlib
 import errno
 import json
 import os
+import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -267,3 +270,40 @@ def test_sha256(tmp_path: Path) -> None:
 def test_finite_is_json() -> None:
     value = storage.finite({"a": [float("inf"), 1, ("x", float("nan"))], "b": None})
     assert json.loads(json.dumps(value, allow_nan=False)) == {"a": [None, 1, ["x", None]], "b": None}
+
+
+def test_reading_takes_as_much_memory_as_there_is_to_read(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"some bytes")
+    tracemalloc.start()
+    try:
+        assert storage.read_bytes(tmp_path / "small") == b"some bytes"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with a name")
+def test_a_pipe_is_read_to_its_end_and_no_further_than_allowed(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 10_000
+    os.mkfifo(tmp_path / "pipe")
+
+    def fill() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            (tmp_path / "pipe").write_bytes(data)
+
+    for allowed in (len(data), len(data) + 1, len(data) - 1, 100):
+        writer = threading.Thread(target=fill)
+        writer.start()
+        if allowed >= len(data):
+            assert storage.read_bytes(tmp_path / "pipe", allowed) == data
+        else:
+            with pytest.raises(ModelFileError, match="larger than"):
+                storage.read_bytes(tmp_path / "pipe", allowed)
+        writer.join()
+
+
+def test_a_file_as_large_as_allowed_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert storage.read_bytes(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(ModelFileError, match="larger than the 4 bytes"):
+        storage.read_bytes(tmp_path / "file", 4)

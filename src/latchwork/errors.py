@@ -48,6 +48,30 @@ class MissingExtra(LatchworkError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
 
+NO_MEMORY = (
+    "can't allocate memory",
+    "DefaultCPUAllocator",
+    "out of memory",
+    "std::bad_alloc",
+    "Storage size calculation overflowed",
+    "Overflow when unpacking long",
+)
+"""What torch says, without a type of its own, where a tensor has no room or is larger than can be counted."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory: on a processor torch says so in a plain RuntimeError.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    >>> out_of_memory(RuntimeError("shapes do not match"))
+    False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, (RuntimeError, TypeError)) and any(one in str(error) for one in NO_MEMORY)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``'; did you mean "x"?'`` for the nearest known name, or ``''`` where none is near.
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import polars as pl
@@ -145,6 +146,9 @@ def _finished(
     setup = fitted.setup
     finished = fitted.outcome.stopped != "interrupted"
     evaluation, findings = None, []
+    if run is not None and finished:  # whatever happens below, what was trained is there
+        with storage.new_folder(run / "model") as inner:
+            save_sequences(setup.pipeline, inner, __version__)
     if finished:
         if progress is not None:
             progress("leak audit", 0.0)
@@ -273,9 +277,9 @@ class SequenceModel:
             self.report(folder / "report.html")
             storage.write_text(folder / "card.md", self.card(folder))
 
-    def report(self, path: str | Path) -> None:
-        """Write report.html: one file, readable offline."""
-        write_sequence_report(Path(path), self._reported(Path(path).parent))
+    def report(self, path: str | Path, *, more: Sequence[Element] = ()) -> None:
+        """Write report.html: one file, readable offline. more: further sections, such as what a search came to."""
+        write_sequence_report(Path(path), dataclasses.replace(self._reported(Path(path).parent), more=more))
 
     def card(self, run: str | Path = "run") -> str:
         """What the model is, in a page of Markdown. run: the folder that it tells to use."""

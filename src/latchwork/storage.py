@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, BinaryIO, TypeVar, overload
 
 import safetensors
 import safetensors.torch
@@ -30,6 +30,7 @@ from latchwork.errors import ModelFileError
 
 MAX_JSON = 256 * 2**20
 MAX_TENSORS = 16 * 2**30
+CHUNK = 2**20
 PARTIAL = ".partial"
 CHECKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -232,14 +233,29 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_TENSORS) -> bytes:
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            data = _at_most(file, max_bytes)
     except FileNotFoundError as error:
         raise ModelFileError(f"no such file: {path}; give a run folder that latchwork wrote") from error
     except OSError as error:
         raise ModelFileError(f"can't read {path}: {(error.strerror or str(error)).lower()}") from error
-    if len(data) > max_bytes:
+    if data is None:
         raise ModelFileError(f"{path} is larger than the {max_bytes:,} bytes allowed for it; it is not read")
     return data
+
+
+def _at_most(file: BinaryIO, max_bytes: int) -> bytes | None:
+    """All of a file, or None where it is larger. Room is made for what is there, not for what might be."""
+    size = os.fstat(file.fileno()).st_size
+    if size > max_bytes:
+        return None
+    parts = [file.read(size + 1)]
+    held = len(parts[0])
+    while size < held <= max_bytes and (part := file.read(CHUNK)):  # more than it said: it grows, or is a pipe
+        parts.append(part)
+        held += len(part)
+    if held > max_bytes:
+        return None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _refuse_constant(name: str) -> Any:

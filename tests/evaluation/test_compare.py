@@ -160,6 +160,7 @@ def test_labels_of_steps_are_compared_with_a_state_that_is_forgotten(labelled_wo
     assert {one.forgets for one in found.trials if one.kind == "twin"} == {2}
     assert "forgotten after every 2 steps" in found.twins[0]
     assert found.main == "accuracy"
+    assert not [one for one in found.findings if one.check == "fitted"]  # letters are the task's own choice here
     with pytest.raises(ConfigError, match="use truncated"):
         run(task=lw.Label(), data=labelled_words, twins=("shuffled",))
 
@@ -284,3 +285,9 @@ def test_names_and_seeds() -> None:
     ]  # fmt: skip
     assert seeds_of(3, 5) == [5, 6, 7]
     assert seeds_of([7, 2], 5) == [7, 2]
+
+
+def test_twins_are_not_compared_by_a_threshold_of_folds() -> None:
+    task = lw.Classify(aim="recall>=0.5", aim_folds=3)
+    with pytest.raises(ConfigError, match="aim_folds is for a threshold"):
+        lw.compare(task, "nothing.csv", twins=("shuffled",))

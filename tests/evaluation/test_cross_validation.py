@@ -118,7 +118,7 @@ def test_a_forecaster_is_still_backtested() -> None:
 
 
 def torn(seed: int = 0) -> pl.DataFrame:
-    """Series of which nearly all that rise are of two people: some folds' training has a rare class, others' has not."""
+    """Series of which nearly all that rise are of two people: a class is rare in the training of some folds."""
     random = np.random.default_rng(seed)
     rows = []
     for number in range(60):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latchwork.evaluation import Finding, audit
+from latchwork.evaluation.leak_content import near_copies
+from latchwork.evaluation.leak_features import telling_features
 from latchwork.sequences import Encoded, Labelled, Split, hold_out
 from latchwork.sequences.dealing import plain_text
 
@@ -247,3 +250,157 @@ def test_the_worst_comes_first_and_is_written_as_json() -> None:
 )
 def test_texts_without_what_does_not_matter(content: Any, plain: str) -> None:
     assert plain_text(content) == plain
+
+
+def test_sequences_in_no_part_may_be_missing() -> None:
+    labelled, split, encoded = clean()
+    absent: list[Any] = [*encoded]
+    rows = split.train[split.train != 0]
+    absent[0] = None
+    parts = Split(rows, split.validation[split.validation != 0], split.test[split.test != 0])
+    assert audit(replace(labelled, labels=put(labelled.labels, 0, None)), parts, absent) == []
+
+
+def rare(share: float, seed: int, rows: int = 2800) -> tuple[Labelled, Split]:
+    """A number that a rare class has far above all others."""
+    random = np.random.default_rng(seed)
+    sick = random.random(rows) < share
+    values = random.normal(size=rows) + 20 * sick
+    ids = tuple(map(str, range(rows)))
+    content = tuple(float(one) for one in values)
+    return Labelled(content, tuple("sick" if one else "well" for one in sick), ids, ids), Split(
+        np.arange(rows), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    )
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01, 0.02, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_number_that_tells_a_rare_class(share: float, seed: int) -> None:
+    labelled, split = rare(share, seed)
+    encoded = [Encoded(numbers=np.zeros((1, 1), np.float32), static=np.array([one], np.float32))
+               for one in labelled.content]  # fmt: skip
+    found = telling_features(labelled, encoded, split.train.tolist(), static=("score",))
+    assert [one.sentence.partition(" predicts")[0] for one in found] == ['the feature "score"']
+
+
+def test_a_number_beside_a_rare_class_tells_nothing() -> None:
+    labelled, split = rare(0.01, 0)
+    random = np.random.default_rng(7)
+    encoded = [Encoded(numbers=random.normal(size=(3, 4)).astype(np.float32)) for _ in labelled.content]
+    assert telling_features(labelled, encoded, split.train.tolist()) == []
+
+
+@pytest.mark.parametrize("classes", [20, 50])
+def test_a_code_of_many_classes(classes: int) -> None:
+    random = np.random.default_rng(1)
+    code = random.integers(0, classes, 1400)
+    ids = tuple(map(str, range(1400)))
+    labelled = Labelled(ids, tuple(f"c{one}" for one in code), ids, ids)
+    encoded = [
+        Encoded(numbers=random.normal(size=(3, 1)).astype(np.float32), static=np.array([one], np.float32))
+        for one in code
+    ]
+    found = telling_features(labelled, encoded, list(range(1400)), static=("code",))
+    assert [one.sentence.partition(" predicts")[0] for one in found] == ['the feature "code"']
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        (lambda text, a: f"★ {text}" if a else text, '"★"'),
+        (lambda text, a: text + (" !!" if a else " ."), '"!!"'),
+        (lambda text, a: " ".join(text.split()[: 30 if a else 20]), '"number of words"'),
+        (lambda text, a: text if a else f"{text[:-1]}{'x' * 400}", '"number of letters"'),
+    ],
+)
+def test_what_is_no_word_can_tell_the_label(mark: Any, told: str) -> None:
+    labelled, split = messages()
+    content = tuple(mark(text, label == "a") for text, label in zip(labelled.content, labelled.labels, strict=True))
+    found = [one for one in audit(replace(labelled, content=content), split) if one.check == "feature"]
+    assert told in " ".join(one.sentence for one in found)
+
+
+@pytest.mark.parametrize("size", [15, 19, 25])
+@pytest.mark.parametrize("change", ["append", "replace", "prefix"])
+def test_texts_that_differ_in_a_word(size: int, change: str) -> None:
+    random = np.random.default_rng(3)
+    labelled, split = messages()
+    vocabulary = [f"w{number}" for number in range(3000)]
+    content = tuple(" ".join(random.choice(vocabulary, size)) for _ in range(ROWS))
+    for test, train in zip(split.test[:9].tolist(), split.train[:9].tolist(), strict=True):
+        words = content[train].split()
+        words = {
+            "append": [*words, f"new{test}"],
+            "replace": [*words[: size // 2], "new", *words[size // 2 + 1 :]],
+            "prefix": ["rt", *words],
+        }[change]
+        content = put(content, test, " ".join(words))
+    found = only(audit(replace(labelled, content=content), split), "near-duplicate")
+    assert found.sentence.startswith("9 of 60 test sequences")
+    assert found.examples[0] == f"m.csv: row {split.test[0]} and m.csv: row {split.train[0]}"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_near_copies_are_those_of_every_pair(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    base = [" ".join(random.choice([f"w{at}" for at in range(60)], 12)) for _ in range(8)]
+    content = []
+    for _ in range(60):
+        words = base[int(random.integers(8))].split()
+        for _ in range(int(random.integers(0, 4))):
+            words[int(random.integers(12))] = f"x{random.integers(20)}"
+        content.append(" ".join(words))
+    ids = tuple(map(str, range(60)))
+    found = near_copies(Labelled(tuple(content), ("a",) * 60, ids, ids), range(30), range(30, 60))
+
+    def parts(text: str) -> set[Any]:
+        words = text.split()
+        return {*words, *pairwise(words)}
+
+    def alike(one: str, other: str) -> bool:
+        both = len(parts(one) & parts(other))
+        return both >= 0.8 * len(parts(one) | parts(other)) and min(len(set(one.split())), len(set(other.split()))) >= 8
+
+    near = {one: [other for other in range(30, 60) if alike(content[one], content[other])] for one in range(30)}
+    assert sorted(found) == [one for one in range(30) if near[one]]
+    assert all(other in near[one] for one, other in found.items())
+
+
+def windows(values: Any, count: int, length: int, step: int) -> tuple[Labelled, list[Encoded]]:
+    encoded = [Encoded(numbers=values[at * step : at * step + length].astype(np.float32)) for at in range(count)]
+    random = np.random.default_rng(0)
+    ids = tuple(map(str, range(count)))
+    content = tuple(one.numbers for one in encoded)
+    return Labelled(content, tuple(random.choice(["a", "b"], count).tolist()), ids, ids), encoded
+
+
+@pytest.mark.parametrize("count", [300, 2000])
+def test_windows_of_a_coarse_signal_that_overlap(count: int) -> None:
+    random = np.random.default_rng(4)
+    steps = np.arange(50 * (count + 1))
+    signal = np.round(8 * np.sin(steps / 7) + random.normal(size=len(steps)) * 4)[:, None]
+    labelled, encoded = windows(signal, count, 100, 50)
+    found = only(
+        [one for one in audit(labelled, hold_out(labelled.labels), encoded) if "test" in one.sentence], "overlap"
+    )
+    assert found.severity == "leak"
+    assert found.share > 0.9
+    labelled, encoded = windows(signal, count // 2, 100, 100)  # apart
+    assert not [one for one in audit(labelled, hold_out(labelled.labels), encoded) if one.check == "overlap"]
+
+
+def test_a_pattern_that_comes_again_and_again_is_no_copy() -> None:
+    random = np.random.default_rng(5)
+    turns = np.concatenate([np.tile(random.permutation(5), 30) for _ in range(300)])[:, None]
+    labelled, encoded = windows(turns, 300, 150, 150)
+    assert not [one for one in audit(labelled, hold_out(labelled.labels), encoded) if one.check == "overlap"]
+
+
+def test_short_series_that_are_the_same() -> None:
+    labelled, split, encoded = clean(steps=8)
+    test, train = int(split.test[3]), int(split.train[7])
+    encoded[test] = encoded[train]
+    found = only(audit(labelled, split, encoded), "overlap")
+    assert found.examples == (f"x.csv: row {test} and x.csv: row {train}",)
+    assert "share a run of 10 steps or more, or all their steps" in found.sentence

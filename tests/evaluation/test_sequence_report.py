@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latchwork import sequence_model
 from latchwork.errors import ConfigError
 from latchwork.evaluation import (
     Finding,
-    Folds,
-    FoldScore,
     Method,
+    audit,
     score_sequences,
     sequence_card,
     write_sequence_report,
@@ -262,17 +262,6 @@ def test_a_method_far_from_the_others_does_not_squeeze_them() -> None:
     assert ">0.1<" not in text
 
 
-def test_folds_are_shown_with_every_fold() -> None:
-    scores = tuple(FoldScore(name, fold, 0, {"accuracy": value + 0.01 * fold}, name == "latchwork", "")
-                   for name, value in (("latchwork", 0.9), (SCRIPT, 0.7)) for fold in range(3))  # fmt: skip
-    names = tuple(f"fold {at} of 3" for at in (1, 2, 3))
-    folds = Folds(scores, ("accuracy",), "accuracy", names, ((8, 2, 3),) * 3, ("by entity",), {"accuracy": "accuracy"})
-    text = checked(replace(made("several"), folds=folds)).text
-    assert "0.910 ± 0.010" in text
-    assert "fold 3 of 3" in text
-    assert "by entity" in text
-
-
 # Names from the data
 
 
@@ -395,7 +384,7 @@ def test_the_threshold_is_told_as_it_holds() -> None:
 
 
 def test_entities_widen_the_interval_of_a_share() -> None:
-    from latchwork.evaluation.sequence_report_view import share
+    from latchwork.metrics import share
 
     right = np.repeat([True, False, True, True], 10)
     of = np.ones(40, bool)
@@ -458,3 +447,27 @@ def test_a_run_holds_the_page_and_the_card(tmp_path: Path) -> None:
     loaded = SequenceModel(model.pipeline)
     with pytest.raises(ConfigError, match="no training to report on"):
         loaded.report(tmp_path / "report.html")
+
+
+def test_a_failing_audit_does_not_cost_the_model(tmp_path: Path, monkeypatch: Any) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("the audit stumbles")
+
+    monkeypatch.setattr(sequence_model, "audit", broken)
+    path, labelled = tmp_path / "words.conll", tagged(False)
+    pairs = zip(labelled.content, labelled.labels, strict=True)
+    path.write_text("\n\n".join("\n".join(map(" ".join, zip(*one, strict=True))) for one in pairs) + "\n")
+    training = Training(steps=4, batch_size=8)
+    with pytest.raises(RuntimeError, match="stumbles"):
+        fit_labelled(Label(crf=False), path, network=Network(hidden_size=4), training=training, run=tmp_path / "run")
+    loaded = sequence_model.load_labelled(tmp_path / "run")
+    assert len(loaded.predict(path)) == sum(map(len, labelled.content))
+
+
+@pytest.mark.parametrize("kind", ["several", "series"])
+def test_a_first_sequence_without_a_label_is_no_stumbling_block(kind: str) -> None:
+    task, modality, labelled = data(kind, ("fog", "sun", "storm"))
+    labelled = replace(labelled, labels=(None, *labelled.labels[1:]))
+    fitted = fit_sequences(task, modality, labelled, Network(hidden_size=4), Training(steps=2, batch_size=8))
+    assert fitted.setup.encoded[0] is None
+    assert isinstance(audit(labelled, fitted.setup.split, fitted.setup.encoded), list)

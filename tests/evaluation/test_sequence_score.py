@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from latchwork import metrics
 from latchwork.evaluation import Method, Scoreboard
-from latchwork.evaluation.sequence_score import Truth, _area, main_of, scoreboard
+from latchwork.evaluation.sequence_figures import Truth, _area, main_of
+from latchwork.evaluation.sequence_score import scoreboard
 
 IDS = np.array([f"s{at}" for at in range(40)])
 
@@ -214,6 +215,8 @@ def test_an_interval_without_width_is_none_and_says_why(kind: str) -> None:
     values, said = np.array([0, 1, 0, 1, 2, 0]), None
     names = tuple((classes[one],) for one in values) if kind in ("spans", "steps") else ()
     sure: Any = np.eye(3)[values]
+    if kind == "steps":
+        groups, names = np.repeat(IDS[:3], 2), tuple(tuple(classes[at] for at in values[i : i + 2]) for i in (0, 2, 4))
     if kind == "labels":
         values = sure.astype(np.int64)
     if kind == "number":

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from latchwork.errors import DataError
-from latchwork.evaluation.sequence_score import Method, Truth, figures, said_of, scoreboard
+from latchwork.evaluation.sequence_figures import Method, Truth, figures, said_of
+from latchwork.evaluation.sequence_score import scoreboard
 
 
 def test_grades_of_every_method_are_those_in_the_middle() -> None:

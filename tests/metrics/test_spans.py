@@ -112,6 +112,8 @@ def test_every_scheme_is_read_back(drawn: list[tuple[int, int, str]]) -> None:
         ("B-PER B-PER", [(0, 1, "PER"), (1, 2, "PER")]),
         ("E-PER I-PER", [(0, 1, "PER"), (1, 2, "PER")]),
         ("S-PER I-PER", [(0, 1, "PER"), (1, 2, "PER")]),
+        ("U-PER I-PER", [(0, 1, "PER"), (1, 2, "PER")]),
+        ("U-PER L-PER", [(0, 1, "PER"), (1, 2, "PER")]),
         ("B-PER-1 I-PER-1", [(0, 2, "PER-1")]),
         ("B I O B", [(0, 2, ""), (3, 4, "")]),
         ("", []),

@@ -33,7 +33,7 @@ NUMBERS = "label,t1,t2\n0,1.5,2\n1,3,4\n"
         ("a.txt", "7\n9\n", "text"),
         ("a.txt", "2 for 1\n3 2\n", "text"),
         ("a.txt", "The DET\ncat NOUN\n\n2024 NUM\n", "text"),
-        ("a.tsv", "The\tDET\n2024\tNUM\n\n12\tNUM\n", "text"),
+        ("a.tsv", "The\tDET\n2024\tNUM\n\nA\tDET\n", "text"),
         ("a.tsv", "1\t0.5\t0.6\n2\t0.1\t0.2\n", "records"),
         ("a.jsonl", '{"a": 1.5, "b": 2, "label": 0}\n', "records"),
         ("a.jsonl", '{"a": "1.5", "b": null, "label": "x"}\n', "records"),
@@ -68,7 +68,7 @@ def test_columns_that_play_another_part_are_no_text(tmp_path: Path) -> None:
 
 def test_a_long_file_is_not_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text(NUMBERS * 20_000 + "a good film,1\n")
+    path.write_text(NUMBERS + "0,1,2\n" * 50_000 + "a good film,1,2\n")
     assert kind_of(path) == "records"
     path.write_text("comment,label\n" + '"not so fine",1\n' * 20_000)
     assert kind_of(path) == "text"
@@ -87,7 +87,7 @@ def test_frames(tmp_path: Path, form: str) -> None:
                       "lazy": frame.lazy()}.get(form)  # fmt: skip
         if form == "pandas":
             given = pytest.importorskip("pandas").DataFrame(table)
-        assert kind_of(given) == ("records" if form == "lazy" else kind)  # the reader says what is wrong with it
+        assert kind_of(given) == kind
     pl.DataFrame({"file": ["a.png"], "label": [1]}).write_parquet(tmp_path / "b.parquet")
     assert kind_of(tmp_path / "b.parquet") == "image"
 

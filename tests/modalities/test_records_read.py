@@ -270,3 +270,10 @@ def test_any_bytes_are_sequences_or_a_clear_line(tmp_path_factory, name, data, t
     except DataError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_no_label_of_several_is_written_as_an_empty_list():
+    frame = pl.DataFrame({"id": [1, 2, 3], "x": [1, 2, 3], "label": ["a|b", "[]", None]})
+    assert read_records(frame, SourceOptions(id="id")).labels == ("a|b", (), None)
+    (steps,) = read_records(frame[:2], SourceOptions(), "label").labels
+    assert steps == ("a|b", "[]")

@@ -83,3 +83,8 @@ def test_a_table_of_paths_has_groups_and_an_order(tmp_path: Path) -> None:
     for name in ("columns", "static", "ignore", "labels", "period", "missing", "text"):
         with pytest.raises(ConfigError, match=f"{name} has no meaning for a table of images"):
             read_images(path, SourceOptions(**{name: NAMES[name]}))
+
+
+def test_a_side_that_no_memory_holds_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(ConfigError, match="image_size is 100000, expected at most 4096"):
+        SourceOptions(image_size=100000)

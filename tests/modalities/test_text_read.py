@@ -262,3 +262,20 @@ def test_paths(tmp_path):
     ]:
         with pytest.raises(DataError, match=message):
             classify(tmp_path / path)
+
+
+def test_no_label_of_several_is_written_as_an_empty_list(tmp_path):
+    (tmp_path / "x.csv").write_text('text,label\na,x|y\nb,[]\nc,\nd,"[ ]"\n')
+    assert read_text(tmp_path / "x.csv", SourceOptions(), "classify").labels == ("x|y", (), None, ())
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "label": []}\n{"text": "b", "label": null}\n')
+    assert read_text(tmp_path / "x.jsonl", SourceOptions(), "classify").labels == ((), None)
+    (tmp_path / "y.csv").write_text("tokens,tags\na b,[] O\n")
+    assert read_text(tmp_path / "y.csv", SourceOptions(), "label").labels == (("[]", "O"),)
+
+
+def test_a_table_without_a_text_may_be_one_of_measurements(tmp_path):
+    (tmp_path / "x.csv").write_text("sky,wind\nlight rain,3\n")
+    with pytest.raises(
+        DataError, match=r'no column "text" \(text\); name the right one with text=.*; for measurements'
+    ):
+        read_text(tmp_path / "x.csv", SourceOptions(), "classify")

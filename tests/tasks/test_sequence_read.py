@@ -1,6 +1,6 @@
 """A file that is asked about, or scored on, is read as the training file was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,20 @@ from PIL import Image
 import latchwork as lw
 from latchwork.errors import ConfigError, DataError
 from latchwork.layers import Network
-from latchwork.tasks import Classify, read_examples
+from latchwork.sequences import split_examples
+from latchwork.tasks import Classify, Label, read_examples
 from latchwork.tasks.sequence_pipeline import kind_of_source
 from latchwork.training import Training
 
-SMALL = Network(cell="gru", size=4, layers=1)
-QUICK = Training(steps=2, validate_every=2)
+SMALL = Network(hidden_size=4)
+QUICK = Training(steps=2, batch_size=8, evaluate_every=2, device="cpu")
 
 
 def fit(task: Classify, source: Any) -> Any:
     return lw.fit(task, source, network=SMALL, training=QUICK)
 
 
-def measured(path: Path, *, start: int = 0, **columns: Any) -> Path:
+def measured(path: Path, start: int = 0, **columns: Callable[[int], Any]) -> Path:
     """40 sequences of 3 steps; more columns as functions of the sequence's number."""
     rows = [{"id": f"s{one}", "x": float(one % 7 + step), **{name: of(one) for name, of in columns.items()}}
             for one in range(start, start + 40) for step in range(3)]  # fmt: skip
@@ -33,15 +34,17 @@ def measured(path: Path, *, start: int = 0, **columns: Any) -> Path:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
+def elsewhere(tmp_path: Path) -> Path:
     path = tmp_path / "labels.csv"
     pl.DataFrame({"id": [f"s{one}" for one in range(40)], "death": [one % 2 for one in range(40)]}).write_csv(path)
-    yield path
+    return path
 
 
 @pytest.mark.parametrize(("column", "label"), [("label", None), ("label", "death"), ("death", "death")])
-def test_a_column_like_the_label_in_another_file(tmp_path: Path, elsewhere: Path, column: str, label: str | None) -> None:
-    path = measured(tmp_path / "x.csv", **{column: lambda one: one % 5})
+def test_a_column_like_the_label_in_another_file(
+    tmp_path: Path, elsewhere: Path, column: str, label: str | None
+) -> None:
+    path = measured(tmp_path / "x.csv", **{column: lambda one: one % 5})  # pyright: ignore[reportArgumentType]
     model = fit(Classify(id="id", labels=elsewhere, label=label), path)
     assert column in model.pipeline.modality.names
     first = model.predict(path)
@@ -55,13 +58,13 @@ def test_a_column_like_the_label_in_another_file(tmp_path: Path, elsewhere: Path
 
 def test_other_files_have_their_labels_themselves(tmp_path: Path, elsewhere: Path) -> None:
     model = fit(Classify(id="id", labels=elsewhere, label="death"), measured(tmp_path / "x.csv"))
-    new = measured(tmp_path / "y.csv", start=40, death=lambda one: one % 2)
+    new = measured(tmp_path / "y.csv", 40, death=lambda one: one % 2)
     assert model.pipeline.read(new, labelled=True).labels[:2] == ("0", "1")
     assert model.evaluate(new).scoreboard is not None
     assert len(model.predict(new)) == 40
     assert model.pipeline.read(new).labels == (None,) * 40
     with pytest.raises(DataError, match=r"none of its ids"):
-        model.evaluate(measured(tmp_path / "z.csv", start=80))
+        model.evaluate(measured(tmp_path / "z.csv", 80))
 
 
 def test_texts_with_their_labels_elsewhere(tmp_path: Path, elsewhere: Path) -> None:
@@ -72,9 +75,8 @@ def test_texts_with_their_labels_elsewhere(tmp_path: Path, elsewhere: Path) -> N
         return tmp_path / name
 
     path = write("x.csv")
-    model = fit(Classify(id="id", labels=elsewhere), path) if False else fit(
-        Classify(id="id", labels=elsewhere.rename(tmp_path / "l.csv"), label="death", text="text"), path
-    )  # fmt: skip
+    task = Classify(id="id", labels=elsewhere, label="death", text="text")
+    model = fit(task, path)
     assert model.pipeline.read(path).labels == (None,) * 40
     new = write("y.csv", 40)
     with pytest.raises(DataError, match="none of its ids"):
@@ -104,7 +106,7 @@ def test_images_of_a_table_and_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "kind"),
-    [({}, "text"), ({"static": ("ward",)}, "records"), ({"missing": -1.0}, "records"), ({"id": "ward"}, "records"),
+    [({}, "text"), ({"static": ("ward",)}, "records"), ({"id": "ward"}, "records"),
      ({"ignore": ("ward",)}, "records"), ({"label": "ward"}, "records"), ({"text": "ward"}, "text")],
 )  # fmt: skip
 def test_what_the_options_say_of_a_file(tmp_path: Path, options: dict[str, Any], kind: str) -> None:
@@ -115,7 +117,8 @@ def test_what_the_options_say_of_a_file(tmp_path: Path, options: dict[str, Any],
 def test_a_width_beside_vectors(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     words = ["good", "fine", "bad", "dull"]
-    pl.DataFrame({"text": [words[at % 4] for at in range(40)], "label": [at % 4 // 2 for at in range(40)]}).write_csv(path)
+    table = {"text": [f"{words[at % 4]} {chr(97 + at)}" for at in range(26)], "label": [at % 2 for at in range(26)]}
+    pl.DataFrame(table).write_csv(path)
     (tmp_path / "v.txt").write_text("".join(f"{word} 0.5 0.5\n" for word in words))
     with pytest.raises(ConfigError, match="embedding is 50, and vectors= says how many numbers a word has"):
         fit(Classify(vectors=tmp_path / "v.txt", embedding=50), path)
@@ -128,3 +131,23 @@ def test_lines_of_numbers_without_their_label(tmp_path: Path) -> None:
     model = fit(Classify(), tmp_path / "x.txt")
     assert model.pipeline.modality.kind == "records"
     assert model.predict(tmp_path / "x.txt").equals(model.predict(tmp_path / "y.txt"))
+
+
+def test_pieces_of_a_few_long_sequences_are_split_by_time(tmp_path: Path) -> None:
+    rows = [{"id": one, "t": at, "x": float(at % 7 + one), "label": "ab"[at % 2]} for one in (1, 2) for at in range(60)]
+    pl.DataFrame(rows).write_csv(tmp_path / "x.csv")
+    task = Label(id="id", time="t", max_length=6, by_time=True)
+    _, labelled = read_examples(task, tmp_path / "x.csv")
+    assert labelled.groups is None
+    split = split_examples(labelled, by_time=True)[0]
+    order = labelled.order
+    assert order is not None
+    assert order[split.train].max() <= order[split.validation].min() <= order[split.test].min()
+
+
+@pytest.mark.parametrize("cell", ["[]", "x|y"])
+def test_several_labels_and_none_of_them(tmp_path: Path, cell: str) -> None:
+    rows = [{"text": f"word {chr(97 + at)}", "label": ("[]", cell, "x")[at % 3]} for at in range(26)]
+    pl.DataFrame(rows).write_csv(tmp_path / "x.csv")
+    _, labelled = read_examples(Classify(), tmp_path / "x.csv")
+    assert set(labelled.labels) == {(), ("x",), *((("x", "y"),) if cell == "x|y" else ())}

@@ -19,6 +19,7 @@ from latchwork.training import Training
         ({"batch_size": True}, "batch_size is True, expected a whole number"),
         ({"patience": -1}, "patience is -1, expected a whole number, at least 0"),
         ({"seed": None}, "seed is None, expected a whole number"),
+        ({"seed": 2**63}, r"seed is 9223372036854775808, expected a whole number below 2\*\*63"),
         ({"learning_rate": 0}, "learning_rate is 0, expected a number, above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast', expected a number"),

@@ -355,3 +355,35 @@ def test_parts_cover_every_parameter_once(base: SequencePipeline) -> None:
         for one in base.module.get_submodule(name).parameters()
     ]
     assert sorted(found) == sorted(id(one) for one in base.module.parameters())
+
+
+def test_the_model_s_aim_is_left_where_there_are_not_two_classes() -> None:
+    task = Classify(embedding=6, refit=False, aim="recall>=0.5", positive="good")
+    base = trained(texts(WORDS), task, Network(hidden_size=4))
+    three = {**WORDS, "odd": ("strange",)}
+    tuned = tune(base, texts(three, seed=1))
+    assert "the model's aim, recall>=0.5, is left out: it is for two classes, and these are 3" in tuned.takeover.notes
+    assert tuned.fitted.setup.pipeline.threshold is None
+    other = {"long": ("endless", "slow"), "short": ("brief", "quick")}
+    tuned = tune(base, texts(other, seed=1))
+    assert 'the model\'s positive class, "good", is not among these labels and is left out' in tuned.takeover.notes
+    assert tuned.fitted.setup.pipeline.threshold is not None
+    tuned = tune(base, texts(WORDS, seed=1), task=replace(inherited(task), aim=None))
+    assert "the model's aim, recall>=0.5, is left out" in tuned.takeover.notes
+    with pytest.raises(ConfigError, match="two classes, and there are 3"):
+        tune(base, texts(three, seed=1), task=replace(inherited(task), aim="recall>=0.6", positive=None))
+
+
+def test_new_words_are_never_left_at_random_unsaid(base: SequencePipeline) -> None:
+    for part in ("encoder", "encoder.embedding"):
+        with pytest.raises(ConfigError, match=f"freeze names {part}, and with vocabulary=extend"):
+            Transfer(freeze=(part, "head"), vocabulary="extend")
+    frame = texts(WORDS, seed=1, extra=("actor", "scene"))
+    said = "the vectors of new words learn as those of the known ones do: 0.0569 of the rate"
+    for transfer, told in (
+        (Transfer(vocabulary="extend"), True),
+        (Transfer(vocabulary="extend", layer_decay=1.0), False),
+        (Transfer(layer_decay=0.5), False),
+    ):
+        notes = tune(base, frame, transfer=transfer, training=STILL).takeover.notes
+        assert any(note.startswith(said) for note in notes) == told

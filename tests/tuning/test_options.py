@@ -41,4 +41,11 @@ def test_a_cell_of_ones_own_stays() -> None:
 def test_what_decides_the_figures_is_not_searched() -> None:
     known = Options(Classify(), Network(), Training()).known()
     assert {"network.cell", "training.steps", "classify.embedding", "classify.augment.crop"} <= set(known)
-    assert not {"training.seed", "classify.test", "classify.label", "classify.aim", "network.kernel"} & set(known)
+    assert not {
+        "training.seed",
+        "classify.test",
+        "classify.label",
+        "classify.aim",
+        "classify.aim_folds",
+        "network.kernel",
+    } & set(known)

@@ -49,6 +49,25 @@ def test_the_first_trial_has_the_options_as_given(texts: Path, tmp_path: Path, s
     assert (found.given.number, found.given.values) == (0, expected)
 
 
+def test_options_that_are_lists_are_searched(texts: Path, tmp_path: Path, small: Small) -> None:
+    found = small(texts, tmp_path / "run", space={"classify.convolutions": [[], ["8x3"]]}, trials=4)
+    assert [one.error for one in found.trials if one.error] == []
+    assert {repr(one.values) for one in found.trials} == {
+        "{'classify.convolutions': []}",
+        "{'classify.convolutions': ['8x3']}",
+    }
+    assert found.chosen().task.convolutions in ((), ("8x3",))
+
+
+def test_an_aim_is_left_for_the_last_training(texts: Path, tmp_path: Path, small: Small) -> None:
+    task = Classify(embedding=4, split="part", aim="recall>=0.8", aim_folds=2)
+    found = small(texts, tmp_path / "run", task=task, trials=1)
+    assert [one.state for one in found.trials] == ["finished"]
+    chosen = found.chosen().task
+    assert isinstance(chosen, Classify)
+    assert (chosen.aim, chosen.aim_folds) == ("recall>=0.8", 2)
+
+
 def test_a_search_is_a_function_of_the_seed(texts: Path, tmp_path: Path, small: Small) -> None:
     first, second = (small(texts, tmp_path / name) for name in ("one", "two"))
     assert [one.values for one in first.trials] == [one.values for one in second.trials]
@@ -101,6 +120,7 @@ def test_other_data_are_refused(texts: Path, other_texts: Path, tmp_path: Path, 
         ({"folds": 0}, "folds is 0"),
         ({"workers": True}, "workers is True"),
         ({"minutes": -1.0}, "minutes is -1"),
+        ({"space": {"classify.augment.flip": [0.0, 0.5]}}, "gives classify.augment.flip the value 0.5: "),
         ({"space": {"network.layer": [1]}}, 'did you mean "network.layers"'),
     ],
 )
@@ -145,6 +165,23 @@ def test_a_trial_that_fails_is_one_of_many(texts: Path, tmp_path: Path, small: S
     found = small(texts, tmp_path / "run", space=space, network=Network(cell="rnn"), trials=8)
     assert {one.state for one in found.trials} >= {"finished", "failed"}
     assert all("only the rnn takes one" in one.error for one in found.trials if one.state == "failed")
+
+
+def test_a_network_that_has_no_room_is_a_trial_that_failed(texts: Path, tmp_path: Path, small: Small) -> None:
+    found = small(texts, tmp_path / "run", space={"network.hidden_size": [3, 10**11]}, trials=5)
+    assert {one.state for one in found.trials} == {"finished", "failed"}
+    assert {one.error for one in found.trials} == {"", "too little memory for this network"}
+
+
+def test_an_error_that_is_a_mistake_of_ours_comes_through(
+    texts: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(self: Any, options: Any, **rest: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(search.Objective, "worth", wrong)
+    with pytest.raises(RuntimeError, match="shapes"):
+        small(texts, tmp_path / "run")
 
 
 def test_when_the_time_is_over_the_trial_is_given_back(

@@ -115,6 +115,13 @@ def test_bad_spaces_are_refused_in_a_line(named: dict[str, Any], said: str) -> N
     assert "\n" not in str(told.value)
 
 
+def test_values_that_need_each_other_are_searched_together() -> None:
+    named = {"classify.max_length": [3, 5], "classify.keep": ["start", "end"]}
+    assert set(Space.of(named, OPTIONS).dimensions) == set(named)
+    with pytest.raises(ConfigError, match=r"gives classify\.keep the value 'end'"):
+        Space.of({"classify.keep": ["start", "end"]}, OPTIONS)
+
+
 def test_where_series_are_cut_is_not_searched() -> None:
     options = Options(Label(), Network(), Training())
     Space.of({"label.max_length": [10, 20]}, options, "text")

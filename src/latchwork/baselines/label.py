@@ -52,23 +52,24 @@ def _frequencies(train: Side, validation: Side, test: Side, classes: Sequence[st
 def _by_word(train: Side, validation: Side, test: Side, classes: Sequence[str], seed: int) -> Answer:
     """The labels that a word had in training: as written, else in lower case, else those of words seen once."""
     code = {name: index for index, name in enumerate(classes)}
-    counts: dict[str, Array] = {}
+    written: dict[str, Array] = {}
+    lower: dict[str, Array] = {}
     seen: Counter[str] = Counter()
     for word, label in zip(chain.from_iterable(train.labelled.content), _flat(train), strict=True):
         if label not in code:
             continue
-        for form in {word, word.casefold()}:
+        for counts, form in ((written, word), (lower, word.casefold())):
             counts.setdefault(form, np.zeros(len(classes)))[code[label]] += 1
         seen[word] += 1
     overall = Targets.of(_flat(train), classes, "class").constant(1)[0]
-    once = sum((counts[word] for word, times in seen.items() if times == 1), np.zeros(len(classes)))
+    once = sum((written[word] for word, times in seen.items() if times == 1), np.zeros(len(classes)))
     unknown = (once + overall) / (once.sum() + 1)
     asked = list(chain.from_iterable(test.labelled.content))
     answers = np.empty((len(asked), len(classes)))
     strange = 0
     for row, word in enumerate(asked):
-        held = counts.get(word)
-        held = counts.get(word.casefold()) if held is None else held
+        held = written.get(word)
+        held = lower.get(word.casefold()) if held is None else held
         strange += held is None
         # A tenth of an occurrence of the unknown word's labels: no probability is 0 for what was seen once.
         answers[row] = unknown if held is None else (held + 0.1 * unknown) / (held.sum() + 0.1)
@@ -116,10 +117,8 @@ def _described(words: Sequence[str]) -> Iterator[list[str]]:
         found = [f"{shift}:{lower[middle + shift]}" for shift in range(-REACH, REACH + 1)]
         found += [f"-{size}:{lower[middle][-size:]}" for size in (1, 2, 3)]
         found += [f"+{size}:{lower[middle][:size]}" for size in (1, 2, 3)]
-        shape = "".join(
-            "X" if one.isupper() else "x" if one.isalpha() else "0" if one.isdigit() else one for one in word
-        )
-        yield [*found, f"shape:{shape[:6]}", f"pair:{lower[middle - 1]} {lower[middle]}", "all"]
+        shape = "".join(map(_shape, word[:6]))
+        yield [*found, f"shape:{shape}", f"pair:{lower[middle - 1]} {lower[middle]}", "all"]
 
 
 def _shape(letter: str) -> str:

@@ -11,10 +11,10 @@ from cyclopts.config import Dict
 
 from latchwork.cli import compare, finetune, runs, train, tune
 from latchwork.cli.base import app, err, out
-from latchwork.cli.config import configured
+from latchwork.cli.config import check_whole, configured
 from latchwork.demo import demo as run_demo
 from latchwork.doctor import doctor as examine
-from latchwork.errors import LatchworkError
+from latchwork.errors import LatchworkError, out_of_memory
 
 __all__ = ["app", "compare", "finetune", "main", "runs", "train", "tune"]
 
@@ -48,6 +48,7 @@ def main(tokens: list[str] | None = None) -> None:
             shared = {name: value for name, value in options.items() if name != "cell"}  # compare has several
             compared = {"classify": shared, "label": shared}
             app.config = Dict({"train": tasks, "tune": tasks, "backtest": tasks, "compare": compared})
+        check_whole(app, words)
         app(words, exit_on_error=False, print_error=False)
     except (LatchworkError, CycloptsError) as error:
         if debug:
@@ -61,6 +62,11 @@ def main(tokens: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if debug or not out_of_memory(error):
+            raise
+        sys.stderr.write("latchwork: too little memory for this network; lower hidden_size, embedding or batch_size\n")
+        sys.exit(2)
     except (OSError, UnicodeError) as error:
         if debug:
             raise

@@ -38,8 +38,11 @@ class Changes:
         metric: What validation is judged by.
         target: class, labels, ordinal, number, or auto.
         positive: The class that figures of two classes, and the aim, are about.
-        aim: What the threshold of two classes is to reach on validation, such as recall>=0.95.
+        aim: What the threshold of two classes is to reach on validation, such as recall>=0.95, instead of the model's
+            own aim or cost; "" for none.
         cost: Or what a miss and a false alarm cost, such as fn=10,fp=1.
+        bound: The aim holds for the figure itself ("none"), or for its lower bound: exact or bootstrap.
+        aim_folds: Choose the threshold by so many folds; 0: on the validation part.
         class_weight: "balanced": a rare class counts as much as a common one.
         pooling: One vector from the steps: last, mean, max or attention.
         embedding: Numbers that stand for a token; for a weights file alone.
@@ -64,6 +67,8 @@ class Changes:
     positive: str | None = None
     aim: str | None = None
     cost: str | None = None
+    bound: Literal["none", "exact", "bootstrap"] | None = None
+    aim_folds: int | None = None
     class_weight: Literal["none", "balanced"] | None = None
     pooling: Literal["last", "mean", "max", "attention"] | None = None
     embedding: int | None = None
@@ -83,7 +88,27 @@ class Changes:
         for name in changed:
             if name not in known:
                 raise ConfigError(f"{name} is for the task classify, and this is {kind.__name__.lower()}; leave it out")
-        return replace(base, **{name: None if value == "" else value for name, value in changed.items()})
+        return replace(base, **_aims(base, {name: value if value != "" else None for name, value in changed.items()}))
+
+
+def _aims(base: Classify | Label, changed: dict[str, Any]) -> dict[str, Any]:
+    """The changes, and those of the model's aim that follow from them: a cost is instead of an aim, and the reverse;
+    without either there is nothing to bound and nothing to choose by folds.
+    """
+    if not isinstance(base, Classify):
+        return changed
+    left: dict[str, Any] = {}
+    for name, other in (("aim", "cost"), ("cost", "aim")):
+        if changed.get(name) is not None:
+            left[other] = None
+    if changed.get("target", "auto") not in ("auto", "class"):
+        left |= {"aim": None, "cost": None}  # which are for two classes
+    kept = {"aim": base.aim, "cost": base.cost, **left, **changed}
+    if kept["aim"] is None:
+        left["bound"] = "none"
+    if kept["aim"] is None and kept["cost"] is None:
+        left["aim_folds"] = 0
+    return {**left, **changed}
 
 
 @app.command

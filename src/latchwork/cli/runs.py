@@ -19,7 +19,8 @@ def evaluate(run: Path, data: Path | None = None, /) -> None:
 
     Args:
         run: Run folder.
-        data: A file with the columns of the training file; its last rows are scored.
+        data: A file with the columns of the training file, labels too. Of a forecaster its last rows are scored, of a
+            classifier or labeller every sequence.
     """
     model = load(run)
     if data is None:

@@ -19,6 +19,7 @@ from latchwork.tasks import Classify, Label
 from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
 from latchwork.tuning import tune as search
+from latchwork.tuning import tuning_section
 from latchwork.tuning.report import settings
 from latchwork.view import print_examples, telling
 
@@ -102,7 +103,6 @@ def _tune(
     resume: bool,
 ) -> None:
     folder = run or Path("runs") / f"{data.name.split('.')[0]}-tuned"
-    before = _best_before(folder)
     with _watching() as told:
         tuned = search(
             task, data, run=folder, network=network, training=training, space=space, trials=trials, minutes=minutes,
@@ -115,11 +115,10 @@ def _tune(
             f"interrupted; what is finished is kept in {folder}; go on with {again}", highlight=False, soft_wrap=True
         )
         sys.exit(130)
-    if tuned.best is not None and before not in (None, tuned.best.number):
-        for name in ("checkpoints", "refit"):  # a last training that was begun with other options
-            shutil.rmtree(folder / name, ignore_errors=True)
     best = tuned.chosen()
-    err.print(f"the last training, with the options of trial {tuned.best and tuned.best.number}", highlight=False)
+    assert tuned.best is not None
+    _make_way(folder, tuned.best.number)
+    err.print(f"the last training, with the options of trial {tuned.best.number}", highlight=False)
     with telling(err) as tell:
         model = fit(
             best.task, data, network=best.network, training=best.training, run=folder,
@@ -128,6 +127,7 @@ def _tune(
     if model.outcome is not None and model.outcome.stopped == "interrupted":
         sys.exit(130)
     assert model.setup is not None
+    model.report(folder / "report.html", more=[tuning_section(tuned)])
     print_examples(model.setup, model.findings, out)
     if model.evaluation is not None:
         model.leaderboard().print(out)
@@ -137,22 +137,34 @@ def _tune(
     out.print(f"[dim]next[/]    latchwork predict {folder} new-data", highlight=False)
 
 
-def _best_before(folder: Path) -> int | None:
-    """The best trial of an earlier call."""
+def _make_way(folder: Path, best: int) -> None:
+    """Remove what a last training with the options of another trial has left; remember whose there will be."""
+    noted = folder / "tuning" / "last.json"
     try:
-        return storage.read_json(folder / "tuning.json").get("best")
+        known = storage.read_json(noted).get("trial")
     except (ModelFileError, AttributeError):
-        return None
+        known = None
+    if known == best:
+        return
+    noted.unlink(missing_ok=True)  # first: who is killed below begins anew
+    for path in (folder / "checkpoints", folder / "refit", *folder.glob("fold-*")):
+        if path.exists():
+            shutil.rmtree(path)
+    storage.write_json(noted, {"trial": best})
 
 
 @contextlib.contextmanager
 def _watching() -> Iterator[Callable[[Any, int], None]]:
     """A bar with the best so far on a terminal; a line for each trial elsewhere."""
-    known: set[int] = set()
+    known: set[int] | None = None
 
     def lines(study: Any, wanted: int) -> None:
-        for one in study.get_trials(deepcopy=False):
-            if one.state.is_finished() and one.number not in known:
+        nonlocal known
+        ended = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
+        if known is None:  # before the first trial of this call: those of earlier calls were told then
+            known = {one.number for one in ended}
+        for one in ended:
+            if one.number not in known:
                 known.add(one.number)
                 err.print(_line(one, study), markup=False, highlight=False, soft_wrap=True)
 

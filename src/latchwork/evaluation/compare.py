@@ -13,7 +13,7 @@ from latchwork.errors import ConfigError
 from latchwork.evaluation.compared import Against, Compared
 from latchwork.evaluation.contest import Contest, Trial, contenders_of, run_contest, seeds_of
 from latchwork.evaluation.leaks import Finding
-from latchwork.evaluation.sequence_score import paired
+from latchwork.evaluation.sequence_figures import paired
 from latchwork.evaluation.twins import Twin
 from latchwork.layers import Network
 from latchwork.metrics import LOWER_IS_BETTER
@@ -62,6 +62,8 @@ def compare(
     Raises :class:`ConfigError` for names that are not known, :class:`DataError` for data that can't be used.
     """
     network, training = network or Network(), training or Training()
+    if twins and getattr(task, "aim_folds", 0):
+        raise ConfigError("aim_folds is for a threshold, and twins are compared without one; leave one of them out")
     chosen = contenders_of(cells, rivals, twins, steps=isinstance(task, Label))
     numbers = seeds_of(seeds, training.seed)
     if folds is not None and folds < 2:
@@ -88,7 +90,8 @@ def compare(
         few = "two seeds say little of how much seeds differ: with three the intervals are far shorter"
         contest.folds = replace(contest.folds, notes=(*contest.folds.notes, few))
     first, methods = chosen[0].name, contest.folds.methods
-    against = tuple(difference(contest, name, first) for name in methods if name != first)
+    rivals = [name for name in methods if name != first and contest.kinds[name] != "oracle"]
+    against = tuple(difference(contest, name, first) for name in rivals)
     winner = _by_validation(contest)
     beside = beside_best(contest, winner or first)
     sentences = []

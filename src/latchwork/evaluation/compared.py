@@ -21,7 +21,7 @@ from latchwork.metrics import LOWER_IS_BETTER
 WIDE = 100
 """From so many columns of a terminal on, parameters and seconds are shown."""
 
-_STYLES = {"cell": "bold green", "rival": "cyan", "twin": "yellow", "baseline": None}
+_STYLES = {"cell": "bold green", "rival": "cyan", "twin": "yellow", "baseline": None, "oracle": None}
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Compared:
 
     folds     every figure of every method, fold and seed
     trials    what each training came to
-    kinds     method -> cell, rival, twin or baseline
-    against   every method less the first cell
+    kinds     method -> cell, rival, twin, baseline, or oracle: that is told true labels, and no rival
+    against   every method but an oracle less the first cell
     chosen    the cell that validation would choose; None without validation sequences
     beside    it less the best baseline; None where there is none
     twins     a sentence for each
@@ -162,7 +162,8 @@ class Compared:
         yield table
         for sentence in self.verdict():
             yield Text(f"  {sentence[:1].upper()}{sentence[1:]}.", style="bold")
-        notes = dict.fromkeys(f"{one.name}: {one.note}" for one in folds.scores if one.note and not one.values)
+        shown = [one for one in folds.scores if one.note and (not one.values or self.kinds[one.name] == "oracle")]
+        notes = dict.fromkeys(f"{one.name}: {one.note}" for one in shown)
         for note in (*notes, *folds.notes):
             yield Text(f"  {note}", style="dim")
 

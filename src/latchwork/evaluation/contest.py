@@ -12,16 +12,8 @@ from numpy.typing import NDArray
 from latchwork.cells import Cell, cell_class
 from latchwork.errors import ConfigError, DataError
 from latchwork.evaluation.leaks import Finding, audit
-from latchwork.evaluation.sequence_score import (
-    SHOWN,
-    Method,
-    Truth,
-    baseline_methods,
-    figures,
-    main_of,
-    model_method,
-    truth_of,
-)
+from latchwork.evaluation.sequence_figures import SHOWN, Method, Truth, main_of, scores_of
+from latchwork.evaluation.sequence_score import baseline_methods, model_method, truth_of
 from latchwork.evaluation.twins import QUARTER, Twin, forgetful
 from latchwork.evaluation.validation import Folds, Scored, validate
 from latchwork.layers import Network
@@ -31,7 +23,7 @@ from latchwork.tasks import Classify, SequenceSetup, SequenceTask
 from latchwork.training import Callback, Outcome, Training
 from latchwork.training.fit import fit_setup
 
-Kind = Literal["cell", "rival", "twin", "baseline"]
+Kind = Literal["cell", "rival", "twin", "baseline", "oracle"]
 Progress = Callable[[str, float], None]
 Rows = NDArray[np.int64]
 
@@ -87,7 +79,7 @@ class Contest:
     answers  (name, fold, seed) -> what a method said of the test sequences; a baseline has the first seed
     truths   of every fold
     rows     of every fold: the sequences scored
-    kinds    name -> cell, rival, twin or baseline
+    kinds    name -> cell, rival, twin, baseline, or oracle: a baseline that is told true labels
     stopped  whether it was interrupted: then some trainings are missing
     """
 
@@ -183,14 +175,16 @@ def run_contest(
         each=each,
         total=len(splits) * len(seeds) * len(contenders),
     )
-    run.start(splits[0])
+    run.start(splits)
     folds = validate(splits, run.scored, main=main_of(run.truths), seeds=seeds)
     notes = folds.notes
     if run.stopped:
         notes = (f"interrupted after {len(run.trials)} of {run.total} trainings: no other is in the figures", *notes)
-    folds = replace(folds, main=main_of(run.truths), titles=run.titles, notes=notes)
+    folds = replace(folds, titles=run.titles, notes=notes)
     kinds: dict[str, Kind] = {one.name: one.kind for one in contenders}
-    kinds |= {one.name: "baseline" for one in folds.scores if one.name not in kinds}
+    kinds |= {
+        one.name: "oracle" if one.name in run.oracles else "baseline" for one in folds.scores if one.name not in kinds
+    }
     return Contest(
         folds, run.trials, run.answers, run.truths, run.rows, list(splits), kinds, run.findings, stopped=run.stopped
     )
@@ -219,35 +213,50 @@ class _Run:
     rows: list[Rows] = field(default_factory=list)
     titles: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    oracles: set[str] = field(default_factory=set)
     stopped: bool = False
-    split: Split | None = None
 
-    def start(self, split: Split) -> None:
-        """Read, fit and encode for a fold."""
-        self.split = split
-        setup = SequenceSetup.of(self.task, self.kind, self.labelled, self.network, seed=self.seeds[0], split=split)
-        rows = np.array([row for row in split.test if setup.truth[row] is not None], np.int64)
+    def start(self, splits: Sequence[Split]) -> None:
+        """Look at every fold, so that what can't be scored is refused before anything is trained, and at the first for
+        leaks. Of the others only what is true is kept.
+        """
+        self.splits = list(splits)
+        self.setup, self.fold = self.made(splits[0]), 0
+        self.keep(self.setup)
+        self.task = _fixed(self.task, self.setup)
+        for split in splits[1:]:
+            self.keep(self.made(split))
+        own = self.setup.pipeline
+        self.findings = audit(
+            self.labelled, splits[0], self.setup.encoded, fitted=own.modality, options=own.task.source
+        )
+        if self.ready is not None:
+            self.ready(self.setup, self.findings)
+
+    def keep(self, setup: SequenceSetup) -> None:
+        """What is to be scored in a fold, and what is true there."""
+        rows = np.array([row for row in setup.split.test if setup.truth[row] is not None], np.int64)
         if not len(rows):
-            raise DataError(f"{split.name}: no held-back sequence has a label, so there is nothing to score on")
-        self.setup, self.task = setup, _fixed(self.task, setup)
+            raise DataError(f"{setup.split.name}: no held-back sequence has a label, so there is nothing to score on")
         self.rows.append(rows)
         self.truths.append(truth_of(setup.pipeline, self.labelled.select(rows), [setup.truth[row] for row in rows]))
-        if len(self.truths) == 1:
-            source = self.task.source
-            self.findings = audit(self.labelled, split, setup.encoded, fitted=setup.pipeline.modality, options=source)
-            if self.ready is not None:
-                self.ready(setup, self.findings)
+
+    def made(self, split: Split) -> SequenceSetup:
+        """Read, fitted and encoded for a fold."""
+        return SequenceSetup.of(self.task, self.kind, self.labelled, self.network, seed=self.seeds[0], split=split)
 
     def scored(self, split: Split, seed: int) -> list[Scored]:
         """All contenders with a seed, and with the first one the baselines."""
         if self.stopped:
             return []
-        if split is not self.split:
-            self.start(split)
-        fold = len(self.truths) - 1
+        fold = next(at for at, one in enumerate(self.splits) if one is split)
+        if fold != self.fold:
+            self.setup, self.fold = self.made(split), fold
         found = [one for contender in self.contenders if (one := self.trained(contender, fold, seed)) is not None]
         if self.baselines and seed == self.seeds[0] and not self.stopped:
-            for method in baseline_methods(self.setup, self.rows[-1], self.truths[-1], self.progress):
+            for method in baseline_methods(self.setup, self.rows[fold], self.truths[fold], self.progress):
+                if method.oracle:
+                    self.oracles.add(method.name)
                 found.append(self.judged(method, fold, seed))
         return found
 
@@ -268,7 +277,7 @@ class _Run:
                 raise KeyboardInterrupt
             self.stopped = True
             return None
-        rows, truth = self.rows[-1], self.truths[-1]
+        rows, truth = self.rows[fold], self.truths[fold]
         method = model_method(setup.pipeline, [setup.encoded[row] for row in rows], truth, contender.name)
         seconds = time.perf_counter() - began
         parameters = sum(one.numel() for one in setup.pipeline.module.parameters())
@@ -303,7 +312,7 @@ class _Run:
         if method.sure is None:
             return Scored(method.name, {}, note=method.note)
         self.answers[method.name, fold, seed] = method
-        scores = figures(truth, method, main_of([truth]))[0]
+        scores = scores_of(truth, method)
         self.titles.update({name: title for name, title in scores.labels.items() if name in SHOWN[truth.kind]})
         values = {name: scores.values.get(name, math.nan) for name in SHOWN[truth.kind]}
         return Scored(method.name, values, model=model, note=method.note)

@@ -19,7 +19,8 @@ from latchwork.evaluation.compared import Against, words
 from latchwork.evaluation.contest import Contender, Contest, Trial, run_contest, seeds_of
 from latchwork.evaluation.leaks import Finding
 from latchwork.evaluation.scoreboard import Scoreboard, figure
-from latchwork.evaluation.sequence_score import Method, scoreboard
+from latchwork.evaluation.sequence_figures import Method
+from latchwork.evaluation.sequence_score import scoreboard
 from latchwork.evaluation.validation import Folds
 from latchwork.layers import Network
 from latchwork.tasks import Forecast, SequenceSetup, SequenceTask, folds_of, read_examples

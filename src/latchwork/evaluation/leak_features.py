@@ -18,6 +18,9 @@ NEARLY_ALL = 0.98
 FEWEST = 40
 """With fewer training sequences chance alone could find such a feature."""
 
+RANKED, FEWEST_RANKED = 0.99, 5
+"""The ROC-AUC from which on a feature tells one class from the other, and how many of each that takes."""
+
 FEWEST_OF_A_CLASS = 10
 MOST_ROWS, MOST_STEPS, MOST_LABELS = 10_000, 20_000, 20
 BINS = 32
@@ -45,8 +48,10 @@ def telling_features(
     """Features of the training rows that alone predict the label nearly perfectly, the best first.
 
     A number is cut into bins, learned on every second row and judged on the others: the share of right answers, every
-    class counting alike, or R² (of bins, or of ranks) for a number as label. A word is judged by F1: does it occur
-    where, and only where, the class is?
+    class counting alike, or R² (of bins, or of ranks) for a number as label. Of two classes it is judged by its ranks
+    too (ROC-AUC, whichever way), which learn nothing and so find the number of a class of a few sequences. A word or a
+    sign is judged by F1: does it occur where, and only where, the class is? How many words and letters a text has are
+    numbers as well.
     """
     rows = [row for row in train if labelled.labels[row] is not None]
     if len(rows) > MOST_ROWS:
@@ -56,15 +61,20 @@ def telling_features(
     labels = [labelled.labels[row] for row in rows]
     found: list[Telling] = []
     by_step = not isinstance(labels[0], str) and _one_each_step(labelled, encoded, rows)
-    if encoded and (encoded[0].numbers is not None or encoded[0].static is not None):
+    first = next((one for one in encoded or () if one is not None), None)
+    if encoded and first is not None and (first.numbers is not None or first.static is not None):
         chosen = [encoded[row] for row in rows]
         if by_step:
             found += _of_steps(chosen, labels, rows, columns)
         else:
             summary = summaries(chosen, columns=columns, static=static)
             found += _of_numbers(summary.values, summary.names, labels, rows, "sequences")
-    if not by_step and Side(labelled).texts and not isinstance(labels[0], (int, float, np.number)):
-        found += _of_words(labelled, labels, rows)
+    if not by_step and Side(labelled).texts:
+        texts = [text if isinstance(text, str) else " ".join(text) for text in map(labelled.content.__getitem__, rows)]
+        sizes = np.array([[len(text.split()), len(text)] for text in texts], np.float64)
+        found += _of_numbers(sizes, ("number of words", "number of letters"), labels, rows, "sequences")
+        if not isinstance(labels[0], (int, float, np.number)):
+            found += _of_words(texts, labels, rows)
     return sorted(found, key=lambda one: -one.figure)[:SHOWN]
 
 
@@ -114,19 +124,26 @@ def _of_numbers(
     found = []
     for name, target in _targets(labels):
         numeric = target.dtype.kind == "f"
+        classes = 0 if numeric else int(target.max()) + 1
+        fewest = (
+            0 if numeric else min(int(np.bincount(target[part], minlength=classes).min()) for part in (half, ~half))
+        )
         if not numeric and min(len(np.unique(target[half])), len(np.unique(target[~half]))) < 2:
             continue
         for column in range(values.shape[1]):
-            bins = _binned(values[:, column], half)
+            bins, count = _binned(values[:, column], half, max(BINS, 4 * classes))
             if numeric:
-                figure = max(_r_squared(bins, target, half), _monotone(values[:, column], target))
+                figure = max(_r_squared(bins, count, target, half), _monotone(values[:, column], target))
+                how = f"with R² {figure:.4f} over held-back training {what}"
             else:
-                figure = _right(bins, target, half)
+                # What few sequences of a class show by chance is not told of two classes.
+                figure = _right(bins, count, target, half) if classes > 2 or fewest >= FEWEST_RANKED else 0.0
+                how = f"in {figure:.1%} of held-back training {what}, classes alike"
+                if figure < NEARLY_ALL and (area := _ranked(values[:, column], target)) >= RANKED:
+                    figure, how = area, f"with ROC-AUC {area:.4f} over training {what}"
             if figure >= NEARLY_ALL:
                 of = f' "{name}"' if name else ""
-                measure = f"with R² {figure:.4f}" if numeric else f"in {figure:.1%} of"
-                tail = f"over held-back training {what}" if numeric else f"held-back training {what}, classes alike"
-                sentence = f'the feature "{names[column]}" predicts the label{of} alone {measure} {tail}'
+                sentence = f'the feature "{names[column]}" predicts the label{of} alone {how}'
                 found.append(Telling(sentence, float(figure), tuple(rows[:2])))
     return found
 
@@ -145,31 +162,52 @@ def _targets(labels: Sequence[Any]) -> list[tuple[str, NDArray[Any]]]:
     ]
 
 
-def _binned(values: Array, half: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Bins of equal size over the rows learned from, one for each value where there are few; the last for missing."""
+def _binned(values: Array, half: NDArray[np.bool_], most: int) -> tuple[NDArray[np.int64], int]:
+    """(bin of each row, how many bins there are): of equal size over the rows learned from, one for each value where
+    there are at most so many; the last for missing.
+    """
     seen = np.isfinite(values)
     learned = np.unique(values[half & seen])
-    if len(learned) > BINS:
-        learned = np.unique(np.quantile(values[half & seen], np.arange(BINS) / BINS))
-    cuts = (learned[1:] + learned[:-1]) / 2 if 1 < len(learned) < BINS else learned
-    return np.where(seen, np.searchsorted(cuts, values, side="right"), BINS + 1)
+    few = len(learned) <= most
+    if not few:
+        learned = np.unique(np.quantile(values[half & seen], np.arange(most) / most))
+    cuts = (learned[1:] + learned[:-1]) / 2 if few else learned
+    return np.where(seen, np.searchsorted(cuts, values, side="right"), len(cuts) + 1), len(cuts) + 2
 
 
-def _right(bins: NDArray[np.int64], target: NDArray[np.int64], half: NDArray[np.bool_]) -> float:
-    """Mean over classes of the share of right answers, each bin answering with its most frequent class."""
+def _right(bins: NDArray[np.int64], count: int, target: NDArray[np.int64], half: NDArray[np.bool_]) -> float:
+    """Mean over classes of the share of right answers, each bin answering with the class that it has the largest share
+    of.
+    """
     classes = int(target.max()) + 1
-    counts = np.zeros((BINS + 2, classes))
+    counts = np.zeros((count, classes))
     np.add.at(counts, (bins[half], target[half]), 1)
-    answers = counts.argmax(1)[bins[~half]]
+    answers = (counts / np.maximum(counts.sum(0), 1)).argmax(1)[bins[~half]]
     truth = target[~half]
     total = np.bincount(truth, minlength=classes)
     right = np.bincount(truth[answers == truth], minlength=classes)
     return float((right[total > 0] / total[total > 0]).mean())
 
 
-def _r_squared(bins: NDArray[np.int64], target: Array, half: NDArray[np.bool_]) -> float:
-    counts = np.bincount(bins[half], minlength=BINS + 2)
-    sums = np.bincount(bins[half], weights=target[half], minlength=BINS + 2)
+def _ranked(values: Array, target: NDArray[np.int64]) -> float:
+    """ROC-AUC of two classes, whichever way round; what is missing ranks first or last. 0 for more classes, or few."""
+    counts = np.bincount(target, minlength=2)
+    if len(counts) > 2 or counts.min() < FEWEST_RANKED:
+        return 0.0
+    best = 0.0
+    for missing in (-np.inf, np.inf):
+        _, place, held = np.unique(
+            np.where(np.isfinite(values), values, missing), return_inverse=True, return_counts=True
+        )
+        ranks = (np.cumsum(held) - (held - 1) / 2)[place]
+        area = (ranks[target == 1].sum() - counts[1] * (counts[1] + 1) / 2) / (counts[0] * counts[1])
+        best = max(best, float(area), 1 - float(area))
+    return best
+
+
+def _r_squared(bins: NDArray[np.int64], count: int, target: Array, half: NDArray[np.bool_]) -> float:
+    counts = np.bincount(bins[half], minlength=count)
+    sums = np.bincount(bins[half], weights=target[half], minlength=count)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), target[half].mean())
     spread = np.square(target[~half] - target[~half].mean()).sum()
     if spread <= 0:
@@ -187,15 +225,13 @@ def _monotone(values: Array, target: Array) -> float:
     return float((one * other).sum()) ** 2 / scale if scale > 0 else 0.0
 
 
-def _of_words(labelled: Labelled, labels: Sequence[Any], rows: Sequence[int]) -> list[Telling]:
-    """Words that occur in the sequences of a class and in no others."""
+def _of_words(texts: Sequence[str], labels: Sequence[Any], rows: Sequence[int]) -> list[Telling]:
+    """Words and signs that occur in the sequences of a class and in no others."""
     several = not isinstance(labels[0], str)
     occurs: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     size: Counter[str] = Counter()
-    for label, row in zip(labels, rows, strict=True):
-        content = labelled.content[row]
-        text = content if isinstance(content, str) else " ".join(content)
+    for label, text in zip(labels, texts, strict=True):
         words = set(_WORD.findall(text.casefold()))
         occurs.update(words)
         for name in set(label) if several else {label}:
@@ -207,7 +243,8 @@ def _of_words(labelled: Labelled, labels: Sequence[Any], rows: Sequence[int]) ->
             continue
         f1 = 2 * both / (occurs[word] + size[name])
         if f1 >= NEARLY_ALL:
-            sentence = f'the word "{word}" alone tells the label "{name}" with F1 {f1:.3f} over training sequences'
+            what = "word" if re.match(r"\w", word) else "sign"
+            sentence = f'the {what} "{word}" alone tells the label "{name}" with F1 {f1:.3f} over training sequences'
             examples = [
                 row for row, label in zip(rows, labels, strict=True) if label == name or (several and name in label)
             ]
@@ -215,4 +252,4 @@ def _of_words(labelled: Labelled, labels: Sequence[Any], rows: Sequence[int]) ->
     return found
 
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+|[^\w\s]+")

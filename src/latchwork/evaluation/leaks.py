@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from latchwork.evaluation.leak_content import shared_runs
+from latchwork.evaluation.leak_content import near_copies, shared_runs
 from latchwork.evaluation.leak_features import telling_features
 from latchwork.modalities import SourceOptions
 from latchwork.sequences import Encoded, Labelled, Split
@@ -138,10 +138,16 @@ def _copies(labelled: Labelled, split: Split) -> list[Finding]:
                 alike.setdefault(plain[row], row)
         copies = {row: first[prints[row]] for row in scored if prints[row] in first}
         nearly = {row: alike[plain[row]] for row in scored if row not in copies and plain[row] in alike}
+        others = [row for row in scored if row not in copies and row not in nearly]
+        nearly = dict(sorted((nearly | near_copies(labelled, others, known)).items()))
         advice = "Remove them, or keep equal contents on one side (duplicates=True)."
         for check, rows, what in (
             ("duplicate", copies, "have the very content of one"),
-            ("near-duplicate", nearly, "differ from one only in case, digits, spaces or signs, found"),
+            (
+                "near-duplicate",
+                nearly,
+                "differ from one only in case, digits, spaces, signs or about one word in fifteen, found",
+            ),
         ):
             if rows:
                 share = len(rows) / len(scored)
@@ -184,8 +190,8 @@ def _runs(labelled: Labelled, split: Split, encoded: Sequence[Encoded] | None) -
         share = len(pairs) / shared.looked_at
         one = "one" if shared.compared == len(known) else f"one of the first {shared.compared:,}"
         sentence = (
-            f"{len(pairs):,} of {shared.looked_at:,} {part} sequences share a run of {shared.steps} steps or more "
-            f"with {one} in {_against(part)}"
+            f"{len(pairs):,} of {shared.looked_at:,} {part} sequences share a run of {shared.steps} steps or more, or "
+            f"all their steps, with {one} in {_against(part)}"
         )
         advice = "Windows of one recording overlap: name it as the group, or cut by time before windows are made."
         if shared.words:

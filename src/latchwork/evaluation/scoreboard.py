@@ -21,7 +21,11 @@ GAP = 2
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One method. lower, upper: the 95% interval of the main figure; NaN where there is none."""
+    """One method.
+
+    lower, upper  the 95% interval of the main figure; NaN where there is none
+    oracle        it was told true labels that the model is not: a reference, and no rival
+    """
 
     name: str
     model: bool
@@ -29,6 +33,7 @@ class ScoreRow:
     lower: float = math.nan
     upper: float = math.nan
     note: str = ""
+    oracle: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,13 @@ class Scoreboard:
     main      the figure that decides
     metrics   the columns
     titles    column -> what people read, with the averaging
-    versus    the model against every other row
+    versus    the model against every other row that is no oracle
     count     sequences scored; steps of them for a labeller
     unit      what was resampled for the intervals: "sequence" or "entity"
     notes     what a reader must know
     table     per class: name, precision, recall, F1, how many; empty for numbers
     confusion [true, said] counts; empty for numbers and labels of steps with many classes
+    undefined why the model has no main figure, where it has none
     """
 
     rows: tuple[ScoreRow, ...]
@@ -68,6 +74,7 @@ class Scoreboard:
     classes: tuple[str, ...] = ()
     table: tuple[dict[str, Any], ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    undefined: str = ""
 
     def row(self, name: str) -> ScoreRow:
         """The row of one method."""
@@ -84,16 +91,17 @@ class Scoreboard:
 
     @property
     def best(self) -> ScoreRow | None:
-        """The best of the others in the main figure; None where there is none with one."""
+        """The best of the others in the main figure, an oracle not among them; None where there is none with one."""
         sign = 1 if self.main in LOWER_IS_BETTER else -1
-        others = [row for row in self.rows if not row.model and not math.isnan(row.values.get(self.main, math.nan))]
+        others = [row for row in self.rows if not row.model and not row.oracle]
+        others = [row for row in others if not math.isnan(row.values.get(self.main, math.nan))]
         return min(others, key=lambda row: sign * row.values[self.main]) if others else None
 
     def verdict(self) -> str:
         """One plain sentence: whether the model is better than the best of the others."""
         name, title, best = self.model.name, self.titles[self.main], self.best
         if math.isnan(self.model.values[self.main]):
-            return f"{title} is undefined on these sequences: {'; '.join(self.notes) or 'too few of a class'}"
+            return f"{title} is undefined on these sequences: {self.undefined or 'too few of a class'}"
         if best is None:
             return f"{name} stands alone: no baseline was run, so nothing says how hard the data is"
         found = next(one for one in self.versus if one.rival == best.name)
@@ -125,6 +133,7 @@ class Scoreboard:
             lists = {name: tuple(saved[name]) for name in ("metrics", "notes", "classes")}
             confusion = tuple(tuple(row) for row in saved["confusion"])
             rest = {name: saved[name] for name in ("main", "titles", "count", "unit")}
+            rest["undefined"] = saved.get("undefined", "")
             return cls(rows=rows, versus=versus, table=table, confusion=confusion, **lists, **rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(f"the file of scores is damaged: {error!r}; train the model anew") from error

@@ -32,7 +32,7 @@ def render_sequences(report: SequenceReport) -> str:
     if report.evaluation is not None:
         parts += [sections.score(view), sections.classes(view), sections.threshold(view), sections.ranking(view)]
         parts += [examples.steps(view), examples.mistakes(view)]
-    parts += [sections.folds(report.folds), about.audit(view), about.data(view), about.training(view), about.made(view)]
+    parts += [about.audit(view), about.data(view), about.training(view), *report.more, about.made(view)]
     shown = [part for part in parts if part is not None]
     title = f"latchwork: {view.pipeline.name}, {view.name}"
     body = h("body", _top(view, shown), h("main", *shown), h("footer", f"latchwork report · {view.source}"))

@@ -137,7 +137,9 @@ def audit(view: SequenceView) -> Element:
     findings = list(view.report.findings)
     if not findings:
         text = (
-            "Nothing was found on both sides of the split: no entity, no content, no run of steps, no telling feature."
+            "Nothing was found on both sides of the split: no entity, no content, no run of steps, no telling feature. "
+            "Steps are compared as they are: copies that were rescaled, resampled or made noisy are not seen, nor "
+            "texts in other words."
         )
         return section("leaks", "Leak audit", text)
     return section("leaks", "Leak audit", *(_finding(one) for one in findings))

@@ -3,15 +3,12 @@
 import math
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from latchwork.evaluation import sequence_report_figures as draw
 from latchwork.evaluation.report_parts import HALF, bullets, facts, half, pair, picture, section, table
 from latchwork.evaluation.scoreboard import figure, interval
 from latchwork.evaluation.sequence_report_view import FIGURES, SequenceView
 from latchwork.evaluation.svg import element as h
 from latchwork.evaluation.svg_ticks import number
-from latchwork.evaluation.validation import Folds
 from latchwork.metrics import LOWER_IS_BETTER, Interval
 
 ROWS = 60
@@ -263,33 +260,6 @@ def threshold_verdict(view: SequenceView) -> str:
 
 def _bounds(found: Interval) -> str:
     return "–" if math.isnan(found.lower + found.upper) else f"{figure(found.lower)}–{figure(found.upper)}"
-
-
-# Folds
-
-
-def folds(found: Folds | None) -> Element | None:
-    """Mean and spread of every method over folds, and the figure that decides in each fold."""
-    if found is None:
-        return None
-    title = found.titles.get(found.main, found.main)
-    headers = ["method", title, *found.names]
-    rows, chosen = [], []
-    for name in found.methods:
-        values = np.atleast_2d(found.figures(name))
-        one = found.spread(name, found.main)
-        known = [row[np.isfinite(row)] for row in values]
-        each = [_cell(float(row.mean())) if len(row) else "undefined" for row in known]
-        rows.append([name, _cell(one.mean) + ("" if math.isnan(one.folds) else f" ± {figure(one.folds)}"), *each])
-        if any(score.model for score in found.scores if score.name == name):
-            chosen.append(len(rows) - 1)
-    caption = f"{title}: mean and standard deviation, then every fold."
-    return section(
-        "folds",
-        "Folds",
-        table(headers, rows, caption=caption, numeric=range(1, len(headers)), chosen=chosen),
-        bullets(found.notes) if found.notes else None,
-    )
 
 
 def _many(count: int, noun: str) -> str:

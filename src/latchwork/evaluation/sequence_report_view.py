@@ -1,11 +1,11 @@
 """What the report of a classifier or labeller is made from, and the numbers that its pictures show."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,9 @@ from latchwork import metrics as numbers
 from latchwork.evaluation.leaks import Finding
 from latchwork.evaluation.report_view import Trained
 from latchwork.evaluation.scoreboard import Scoreboard
-from latchwork.evaluation.sequence_score import Method, SequenceEvaluation, Truth, said_of, tags_of
+from latchwork.evaluation.sequence_figures import Method, Truth, said_of, tags_of
+from latchwork.evaluation.sequence_score import SequenceEvaluation
 from latchwork.evaluation.svg_ticks import number
-from latchwork.evaluation.validation import Folds
 from latchwork.metrics import Interval, Reliability
 from latchwork.tasks import SequenceSetup
 from latchwork.tasks.targets import UNKNOWN
@@ -41,7 +41,7 @@ class SequenceReport:
 
     config   the run's options as TOML
     command  what to type next
-    folds    scores over folds, where there are any
+    more     sections that others have made
     """
 
     setup: SequenceSetup
@@ -51,7 +51,7 @@ class SequenceReport:
     findings: Sequence[Finding]
     config: str
     command: str = ""
-    folds: Folds | None = None
+    more: Sequence[Element] = ()
 
 
 class Mistake(NamedTuple):
@@ -267,7 +267,7 @@ class SequenceView(Trained):
             "precision": (said & true, said),
             "specificity": (~said & ~true, ~true),
         }
-        found = {name: share(right, of, truth.groups) for name, (right, of) in pairs.items()}
+        found = {name: numbers.share(right, of, truth.groups) for name, (right, of) in pairs.items()}
         chosen = self.pipeline.chosen
         if chosen is not None and chosen.aim.figure is None:
             cost = chosen.aim.miss * (~said & true) + chosen.aim.alarm * (said & ~true)
@@ -334,18 +334,3 @@ class SequenceView(Trained):
             why = why or f"{wrong[at]:,} of {steps[at]:,} steps wrong"
             found.append(Example(row, int(start), truth.names[at][start:stop], tuple(said[at][start:stop]), why))
         return found
-
-
-def share(right: NDArray[np.bool_], of: NDArray[np.bool_], groups: NDArray[Any]) -> Interval:
-    """A share with its exact interval; where rows share entities, the wider of it and the bootstrap's by entity."""
-    exact = numbers.proportion(int(right.sum()), int(of.sum()))
-    if math.isnan(exact.value) or len(np.unique(groups)) == len(groups):
-        return exact
-    drawn = numbers.bootstrap_sums(
-        np.stack([right, of], 1).astype(np.float64),
-        lambda sums: sums[..., 0] / np.where(sums[..., 1] == 0, np.nan, sums[..., 1]),
-        groups,
-    )
-    if math.isnan(drawn.lower):
-        return drawn
-    return Interval(exact.value, min(exact.lower, drawn.lower), max(exact.upper, drawn.upper))

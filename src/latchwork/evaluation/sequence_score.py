@@ -8,65 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latchwork import metrics as numbers
 from latchwork.baselines import CLASSIFY_BASELINES, LABEL_BASELINES, Side, run_sequence_baselines
 from latchwork.errors import DataError
 from latchwork.evaluation.scoreboard import Scoreboard, ScoreRow, Versus
+from latchwork.evaluation.sequence_figures import SHOWN, Method, Truth, figures, main_of, paired
 from latchwork.metrics import LOWER_IS_BETTER
 from latchwork.sequences import Labelled
-from latchwork.tasks import SequencePipeline, SequenceSetup
-from latchwork.tasks.sequence_pipeline import median_of
+from latchwork.tasks import Classify, SequencePipeline, SequenceSetup
 from latchwork.tasks.sequence_setup import RARE
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Progress = Callable[[str, float], None]
-SAMPLES = 1000
-SHOWN = {
-    "class": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "average_precision", "log_loss"),
-    "several": ("accuracy", "balanced_accuracy", "f1", "mcc", "log_loss"),
-    "labels": ("f1_micro", "f1_macro", "subset_accuracy", "hamming"),
-    "ordinal": ("quadratic_kappa", "mae_steps", "accuracy"),
-    "number": ("rmse", "mae", "r2", "spearman"),
-    "spans": ("span_f1", "span_precision", "span_recall", "step_accuracy"),
-    "steps": ("accuracy", "balanced_accuracy", "f1"),
-}
 MOST_CLASSES = 40
 """Of more the confusion is not kept: nobody could read it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What the scored sequences are, in the form that figures take.
-
-    kind    class, several, labels, ordinal, number, spans or steps
-    values  class numbers [n], marks [n, classes], numbers [n], or for steps the class number of every step
-    names   steps: the true label of each step of each sequence; one that training never saw has the number -1
-    groups  [n] whom each value belongs to: entities, else sequences (of all its steps)
-    rare    of two classes one was rare in training
-    """
-
-    kind: str
-    values: Any
-    groups: NDArray[Any]
-    classes: tuple[str, ...]
-    names: tuple[tuple[str, ...], ...] = ()
-    positive: str | None = None
-    rare: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """One method's answers. sure: probabilities [n, classes] ([steps, classes]); numbers [n]; None where it has none.
-    said: what it says, where that is not the most probable class: class numbers, or for spans labels of each sequence.
-    """
-
-    name: str
-    sure: Array | None
-    said: Any = None
-    note: str = ""
-    model: bool = False
-    threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +78,9 @@ def truth_of(pipeline: SequencePipeline, labelled: Labelled, truth: Sequence[Any
         return Truth("labels", np.stack(truth), entities, targets.classes)
     kind = "ordinal" if targets.kind == "ordinal" else "class" if len(targets.classes) == 2 else "several"
     rare = kind == "class" and min(targets.counts) < RARE * sum(targets.counts)
-    return Truth(kind, np.array(truth, np.int64), entities, targets.classes, positive=positive, rare=rare)
+    aimed = kind == "class" and isinstance(pipeline.task, Classify) and pipeline.task.wanted is not None
+    codes = np.array(truth, np.int64)
+    return Truth(kind, codes, entities, targets.classes, positive=positive, rare=rare, aimed=aimed)
 
 
 def model_method(pipeline: SequencePipeline, encoded: Sequence[Any], truth: Truth, name: str = "latchwork") -> Method:
@@ -171,9 +128,6 @@ def baseline_methods(setup: SequenceSetup, rows: Rows, truth: Truth, progress: P
     return [Method(one.name, one.probabilities, None, one.note) for one in found]
 
 
-# ---- figures
-
-
 def scoreboard(truth: Truth, methods: Sequence[Method], count: int, notes: Sequence[str]) -> Scoreboard:
     """Figures of every method, intervals of the main one, the model against each other method."""
     main, notes = main_of([truth]), [*notes, *_unknown(truth)]
@@ -181,26 +135,29 @@ def scoreboard(truth: Truth, methods: Sequence[Method], count: int, notes: Seque
     rows: list[ScoreRow] = []
     model = next(one for one in methods if one.model)
     details: Any = None
+    undefined = ""
     for method in methods:
         if method.sure is None:
-            rows.append(ScoreRow(method.name, method.model, {}, note=method.note))
+            rows.append(ScoreRow(method.name, method.model, {}, note=method.note, oracle=method.oracle))
             continue
         scores, interval = figures(truth, method, main)
         titles.update(scores.labels)
-        missing = [note for name, note in scores.notes.items() if name in SHOWN[truth.kind]]
-        note = "; ".join(dict.fromkeys(filter(None, [method.note, *(missing if method.model else [])])))
+        missing = [note for name, note in scores.notes.items() if name in SHOWN[truth.kind] and method.model]
+        told = [method.note, *missing, scores.notes.get("interval", "")]
+        note = "; ".join(dict.fromkeys(filter(None, told)))
         values = {name: scores.values.get(name, math.nan) for name in SHOWN[truth.kind]}
-        rows.append(ScoreRow(method.name, method.model, values, interval.lower, interval.upper, note))
+        rows.append(ScoreRow(method.name, method.model, values, interval.lower, interval.upper, note, method.oracle))
         if method is model:
-            details = scores
+            details, undefined = scores, scores.notes.get(main, "").removeprefix("undefined: ")
     sign = 1 if main in LOWER_IS_BETTER else -1
     rows.sort(key=lambda row: (math.isnan(row.values.get(main, math.nan)), sign * row.values.get(main, 0.0)))
-    versus = [_versus(truth, model, one, main) for one in methods if not one.model and one.sure is not None]
+    rivals = [one for one in methods if not one.model and not one.oracle and one.sure is not None]
+    versus = [_versus(truth, model, one, main) for one in rivals]
     confusion, table = _details(details, truth)
     unit = "entity" if len(np.unique(truth.groups)) < count else "sequence"
     return Scoreboard(
         tuple(rows), main, SHOWN[truth.kind], titles, tuple(versus), count, unit, tuple(notes),
-        truth.classes, table, confusion,
+        truth.classes, table, confusion, undefined,
     )  # fmt: skip
 
 
@@ -215,167 +172,9 @@ def _unknown(truth: Truth) -> list[str]:
     return [f"{steps} a label that training never saw ({shown}): no answer is right there"]
 
 
-def main_of(truths: Sequence[Truth]) -> str:
-    """The figure that decides; of two classes, one of them rare in training, the ROC-AUC."""
-    if truths[0].kind != "class":
-        return SHOWN[truths[0].kind][0]
-    return "roc_auc" if any(truth.rare for truth in truths) else "accuracy"
-
-
-def figures(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, numbers.Interval]:
-    """All figures of one method, and the interval of the main one."""
-    sure, classes = method.sure, truth.classes
-    assert sure is not None
-    match truth.kind:
-        case "number":
-            scores = numbers.number(truth.values, sure)
-            found = numbers.score_intervals(
-                lambda rows: numbers.number(truth.values[rows], sure[rows]), truth.groups, names=[main], samples=200
-            )
-            return scores, found[main]
-        case "labels":
-            found = numbers.bootstrap_sums(
-                _parts(truth, method, main), _micro, truth.groups, samples=SAMPLES, within=(0.0, 1.0)
-            )
-            return numbers.multi_label(truth.values, sure, classes), found
-        case "ordinal":
-            said = said_of(truth, method)
-            scores = numbers.ordinal(truth.values, said, classes)
-            found = numbers.score_intervals(
-                lambda rows: numbers.ordinal(truth.values[rows], said[rows], classes),
-                truth.groups,
-                names=[main],
-                samples=200,
-            )
-            return scores, found[main]
-        case "spans":
-            spans = numbers.span_scores(truth.names, tags_of(truth, method))
-            return spans, spans.interval(main, truth.groups)
-        case "steps":
-            return _figures_of_steps(truth, method, main)
-    values, groups = truth.values, truth.groups
-    options: dict[str, Any] = {"positive": truth.positive, "threshold": method.threshold}
-    sure = sure / sure.sum(1, keepdims=True)
-    scores = numbers.classification(values, sure, classes, **options)
-    found = numbers.classification_intervals(values, sure, classes, groups, names=[main], samples=SAMPLES, **options)
-    return scores, found[main]
-
-
-def _figures_of_steps(truth: Truth, method: Method, main: str) -> tuple[numbers.Scores, numbers.Interval]:
-    """Figures of what is said of each step; a step whose label training never saw is wrong, and in no class."""
-    known = truth.values >= 0
-    code = {one: index for index, one in enumerate(truth.classes)}
-    said = np.array([code[label] for one in tags_of(truth, method) for label in one], np.int64)
-    if not known.any():
-        raise DataError("training saw none of these labels, so there is nothing to score on; is it another file's?")
-    scores = numbers.classification(truth.values[known], np.eye(len(code))[said[known]], truth.classes)
-    right = _parts(truth, method, "accuracy")
-    scores.values["accuracy"] = float(right[:, 0].mean())
-    return scores, numbers.bootstrap_sums(
-        right, lambda sums: sums[..., 0] / sums[..., 1], truth.groups, samples=SAMPLES, within=(0.0, 1.0)
-    )
-
-
-def said_of(truth: Truth, method: Method) -> NDArray[np.int64]:
-    """[n] the class that a method says, as a number."""
-    assert method.sure is not None
-    if method.said is not None:
-        return method.said
-    return median_of(method.sure) if truth.kind == "ordinal" else method.sure.argmax(1)
-
-
-def tags_of(truth: Truth, method: Method) -> list[tuple[str, ...]]:
-    """The labels that a method gives to the steps of each sequence."""
-    if method.said is not None:
-        return method.said
-    assert method.sure is not None
-    names = np.array(truth.classes)[method.sure.argmax(1)]
-    ends = np.cumsum([len(one) for one in truth.names])[:-1]
-    return [tuple(part.tolist()) for part in np.split(names, ends)]
-
-
 def _versus(truth: Truth, model: Method, rival: Method, main: str) -> Versus:
     found = paired(truth, [model], [rival], main)
     return Versus(rival.name, found.value, found.lower, found.upper, found.p)
-
-
-def paired(truth: Truth, first: Sequence[Method], second: Sequence[Method], main: str) -> numbers.Difference:
-    """First less second in the main figure, on the same draws of sequences, or of entities. Of several methods each (a
-    network trained with several seeds) the mean of their figures counts.
-    """
-    if main in _FIGURES:
-        parts = [[_parts(truth, one, main) for one in side] for side in (first, second)]
-        figure = _FIGURES[main]
-        return numbers.paired_difference(
-            lambda weights: float(np.mean([figure(weights @ one) for one in parts[0]])),
-            lambda weights: float(np.mean([figure(weights @ one) for one in parts[1]])),
-            truth.groups,
-            samples=SAMPLES,
-        )
-    of_rows = [[_figure(truth, one, main) for one in side] for side in (first, second)]
-    return numbers.paired_difference(
-        lambda rows: float(np.mean([figure(rows) for figure in of_rows[0]])),
-        lambda rows: float(np.mean([figure(rows) for figure in of_rows[1]])),
-        truth.groups,
-        takes="rows",
-        samples=300,
-    )
-
-
-def _parts(truth: Truth, method: Method, main: str) -> Array:
-    """[rows, parts] whose sums make the figure."""
-    assert method.sure is not None
-    if main == "span_f1":
-        return numbers.span_scores(truth.names, tags_of(truth, method)).counts.sum(1).astype(np.float64)
-    if main == "f1_micro":
-        said, true = method.sure >= 0.5, truth.values > 0
-        return np.stack([(said & true).sum(1), said.sum(1), true.sum(1)], 1).astype(np.float64)
-    if main == "rmse":
-        wrong = (truth.values - method.sure) ** 2
-        return np.stack([wrong, np.ones_like(wrong)], 1)
-    if truth.kind == "steps":
-        said = np.concatenate([np.array(one) for one in tags_of(truth, method)])
-        right = said == np.concatenate([np.array(one) for one in truth.names])
-    else:
-        right = said_of(truth, method) == truth.values
-    return np.stack([right.astype(np.float64), np.ones(len(right))], 1)
-
-
-def _micro(parts: Array) -> Array:
-    """F1 of sums of (right, said, true), [..., 3]."""
-    both = parts[..., 1] + parts[..., 2]
-    return 2 * parts[..., 0] / np.where(both == 0, np.nan, both)
-
-
-_FIGURES: dict[str, Callable[[Array], float]] = {
-    "accuracy": lambda parts: float(parts[0] / parts[1]) if parts[1] else math.nan,
-    "rmse": lambda parts: math.sqrt(parts[0] / parts[1]) if parts[1] else math.nan,
-    "span_f1": lambda parts: float(_micro(parts)),
-    "f1_micro": lambda parts: float(_micro(parts)),
-}
-
-
-def _figure(truth: Truth, method: Method, main: str) -> Callable[[Rows], float]:
-    sure = method.sure
-    assert sure is not None
-    match truth.kind:
-        case "ordinal":
-            said = said_of(truth, method)
-            return lambda rows: numbers.ordinal(truth.values[rows], said[rows], truth.classes)[main]
-    positive = sure[:, truth.classes.index(truth.positive or truth.classes[1])]
-    marks = truth.values == truth.classes.index(truth.positive or truth.classes[1])
-    return lambda rows: _area(marks[rows], positive[rows])
-
-
-def _area(marks: NDArray[np.bool_], scores: Array) -> float:
-    """ROC-AUC by ranks, ties half."""
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    positive = int(marks.sum())
-    rest = len(marks) - positive
-    if not positive or not rest:
-        return math.nan
-    return float((ranks[marks].sum() - positive * (positive + 1) / 2) / (positive * rest))
 
 
 def _details(scores: Any, truth: Truth) -> tuple[tuple[tuple[int, ...], ...], tuple[dict[str, Any], ...]]:

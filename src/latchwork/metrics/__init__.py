@@ -47,6 +47,7 @@ from latchwork.metrics.resample import (
     mcnemar,
     paired_difference,
     proportion,
+    share,
 )
 from latchwork.metrics.scores import LOWER_IS_BETTER, Composite, Scores, composite, perplexity, score_intervals
 from latchwork.metrics.spans import Span, SpanScores, span_scores, spans_of
@@ -109,6 +110,7 @@ __all__ = [
     "scaled_errors",
     "score_intervals",
     "seasonal_naive_error",
+    "share",
     "smape",
     "span_scores",
     "spans_of",

@@ -56,6 +56,9 @@ class Composite:
 def composite(scores: Scores, weights: Mapping[str, float]) -> Composite:
     """Σ w v / Σ w over figures that are better when higher and lie within -1 and 1; NaN where one of them is.
 
+    For those who must rank by one number: no table of latchwork's own uses one. The label shows the weights, so that
+    nobody meets the number without them.
+
     Raises :class:`ConfigError` for an unknown figure, one that is better when lower, or a weight that is not above 0.
     """
     if not weights:

@@ -14,7 +14,7 @@ from latchwork.metrics.resample import bootstrap_sums
 from latchwork.metrics.scores import Array, Scores
 
 BEGINS = frozenset("BSU")
-ENDS = frozenset("ESL")
+ENDS = frozenset("ESLU")
 KNOWN = BEGINS | ENDS | frozenset("IM")
 
 
@@ -30,9 +30,9 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     """The spans of one sequence of tags: ``O``, or B-, I-, E-, S- (also M-, L-, U-) and the kind.
 
     One rule reads IOB1, IOB2, IOBES and BILOU, and what a model makes of them, as conlleval does (Tjong Kim Sang &
-    Buchholz 2000, with S as its later versions have it): a span begins at B or S, after O, after E or S, and where the
-    kind changes; it goes on until the next begins or an O comes. So I after O opens a span. A span never reaches over
-    the end of its sequence.
+    Buchholz 2000, with S as its later versions have it; U is S, L is E): a span begins at B or S, after O, after E or
+    S, and where the kind changes; it goes on until the next begins or an O comes. So I after O opens a span. A span
+    never reaches over the end of its sequence.
 
     Raises :class:`DataError` for a tag with no such prefix.
     """

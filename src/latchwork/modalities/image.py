@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from latchwork.errors import DataError, ModelFileError
 from latchwork.modalities.image_read import Pixels, read_images, resize
-from latchwork.modalities.source import SourceOptions
+from latchwork.modalities.source import MAX_SIDE, SourceOptions
 from latchwork.sequences.examples import Encoded, Features, Labelled
 
 __all__ = ["Images", "read_images"]
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Shares of red, green and blue: ITU-R BT.601."""
-
-MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)

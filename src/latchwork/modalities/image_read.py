@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.errors import ConfigError, DataError
-from latchwork.modalities.records_columns import need
+from latchwork.modalities.records_columns import need, read_times
 from latchwork.modalities.records_files import load_rows
-from latchwork.modalities.source import SourceOptions
+from latchwork.modalities.source import SourceOptions, only
 from latchwork.modalities.table_files import _near
 from latchwork.modalities.text_values import as_label, as_part, not_twice
 from latchwork.modalities.values import to_texts
@@ -37,7 +37,8 @@ MAX_TOTAL = 4 * 2**30
 
 IMAGES = (".png", ".jpg", ".jpeg")
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".jsonl", ".parquet")
-_PATHS = ("path", "image", "file", "filename")
+PATHS = ("path", "image", "file", "filename")
+_INSTEAD = "give a table of paths"
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, AttributeError,
            struct.error, zlib.error)  # fmt: skip
 
@@ -52,7 +53,8 @@ def read_images(
         folder     one folder for each label, with png or jpg files in it, at any depth; folders train, validation (val,
                    valid, dev) and test above these say the part. Images right in it have no label.
         a table    csv, tsv, jsonl or parquet with a column of paths (path, image, file or filename), seen from the
-                   table's folder, and the columns that options name: label, id, group, split
+                   table's folder, and the columns that options name: label, id, group, split,
+                   time
         .npz       arrays train_images, train_labels, val_images … test_labels as in MedMNIST, or images and labels
         one image  without a label
 
@@ -68,20 +70,33 @@ def read_images(
         raise DataError(f"images are read from a folder, a table of paths or an .npz file, got {type(source).__name__}")
     path = Path(source).expanduser()
     if path.is_dir():
+        if labelled:
+            only(options, (), "a folder of images", _INSTEAD)
         return _Reader(path.name, options).files(path, list(_found(path)))
     if not path.exists():
         raise DataError(f"no such file or folder: {path}{_near(path)}")
     lower = path.name.lower()
     if lower.endswith(".npz"):
+        if labelled:
+            only(options, (), "an .npz file")
         return _npz(path, options)
     if lower.endswith(IMAGES):
+        if labelled:
+            only(options, (), "one image")
         return _Reader(path.name, options).files(path.parent, [_File(path, None, None)])
-    if lower.endswith(TABLES):
+    if is_table(path):
+        if labelled:
+            only(options, ("label", "id", "group", "time", "split"), "a table of images")
         return _table(path, options, labelled)
     raise DataError(
         f"{path.name}: expected a folder of images, a table of paths ({', '.join(TABLES)}), an .npz file, or an image "
         f"({', '.join(IMAGES)})"
     )
+
+
+def is_table(source: Any) -> bool:
+    """Whether it is a table of paths, by its name."""
+    return isinstance(source, (str, Path)) and str(source).lower().endswith(TABLES) and not Path(source).is_dir()
 
 
 @dataclass(frozen=True)
@@ -227,9 +242,9 @@ def resize(pixels: Pixels, height: int | None, width: int | None) -> Pixels:
 
 def _table(path: Path, options: SourceOptions, labelled: bool) -> Labelled:
     rows = load_rows(path, SourceOptions())
-    known = [name for name in _PATHS if name in rows.frame.columns]
+    known = [name for name in PATHS if name in rows.frame.columns]
     if not known:
-        need(rows, _PATHS[0], "path")
+        need(rows, PATHS[0], "path")
     label = options.label or ("label" if "label" in rows.frame.columns else None)
     if labelled and options.label is not None:
         need(rows, options.label, "label")
@@ -260,7 +275,10 @@ def _table(path: Path, options: SourceOptions, labelled: bool) -> Labelled:
     content = tuple(_placed(reader, path.parent / file, place) for file, place in zip(files, places, strict=True))
     digest = hashlib.sha256((rows.sha256 + reader.digest.hexdigest()).encode()).hexdigest()
     of = None if groups is None else tuple(groups)
-    return Labelled(content, tuple(tags), tuple(ids), tuple(places), of, said, sha256=digest)
+    order = None
+    if options.time is not None and (labelled or options.time in rows.frame.columns):
+        order = read_times(rows, options.time).values
+    return Labelled(content, tuple(tags), tuple(ids), tuple(places), of, said, order, digest)
 
 
 def _placed(reader: _Reader, path: Path, place: str) -> Pixels:

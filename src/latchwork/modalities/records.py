@@ -32,14 +32,24 @@ MAX_GAP = 1e6
 Array = NDArray[np.float64]
 
 
+Time = Literal["dates", "clock", "numbers", "none"]
+
+
 class Columns(NamedTuple):
-    """The names of what a :class:`Record` holds; ``open``: from a table of events, where a variable may be absent."""
+    """The names of what a :class:`Record` holds.
+
+    open   from a table of events, where a variable may be absent
+    steps  of a table with a row for each sequence: the columns that its steps are
+    time   what tells the time of a step
+    """
 
     numbers: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     static_numbers: tuple[str, ...] = ()
     static_texts: tuple[str, ...] = ()
     open: bool = False
+    steps: tuple[str, ...] = ()
+    time: Time = "none"
 
 
 class Record(NamedTuple):
@@ -159,6 +169,8 @@ class Records:
     masked                             whether mask and gaps are given
     step                               the median time between two training steps
     max_length, keep                   how a longer sequence is cut
+    steps                              where a row was a sequence: its columns, in order
+    time                               what told the time of a step: other files must have it in the same unit
     """
 
     __pydantic_config__ = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -172,6 +184,8 @@ class Records:
     step: float = 1.0
     max_length: int | None = None
     keep: Literal["start", "end", "both"] = "start"
+    steps: tuple[str, ...] = ()
+    time: Time = "none"
 
     def __post_init__(self) -> None:
         scales = (*self.numbers, *self.static_numbers)
@@ -204,17 +218,30 @@ class Records:
                 raise DataError(
                     f'static column "{name}" has no value in the training sequences{did_you_mean(name, known)}'
                 )
+        first = records[0].columns
+        for record, place in zip(records, chosen.places, strict=True):
+            if record.columns.time != first.time:
+                raise DataError(
+                    f"{place}: {_said(record.columns.time)}, and {_hours(first.time)} in other training sequences; "
+                    "write all of them alike"
+                )
         step, uneven = _median_step(records)
         absent = any(scale.missing for scale in numbers) or any(
             "" in _gather(chosen, levels.name, "numbers", "texts")[1] for levels in categories
         )
         return cls(numbers, categories, static_numbers, static_categories, uneven or absent, step,
-                   options.max_length, options.keep)  # fmt: skip
+                   options.max_length, options.keep, first.steps, first.time)  # fmt: skip
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """What the numbers of a step are called, flags included."""
         return (*(scale.name for scale in self.numbers), *(name for levels in self.categories for name in levels.names))
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns of the file that are read."""
+        held = (*self.numbers, *self.categories, *self.static_numbers, *self.static_categories)
+        return frozenset((*(one.name for one in held), *self.steps))
 
     @cached_property
     def static_names(self) -> tuple[str, ...]:
@@ -239,8 +266,32 @@ class Records:
                     _Plan(columns.static_numbers, columns.static_texts, self.static_numbers, self.static_categories,
                           columns.open, place),
                 )  # fmt: skip
+                self._check(columns, place)
+            if self.steps and columns.steps and columns.steps != self.steps:
+                record = _aligned(record, self.steps)
             encoded.append(self._encode(record, place, *plans[columns]))
         return encoded
+
+    def _check(self, columns: Columns, place: str) -> None:
+        """Refuse steps, or times, that are others than those of training."""
+        if _UNITS[columns.time] != _UNITS[self.time]:
+            raise DataError(
+                f"{place}: {_said(columns.time)}, and {_were(self.time)} in training; write times as they were there"
+            )
+        steps = columns.steps
+        if not self.steps or not steps or set(steps) == set(self.steps):
+            return
+        shown = ", ".join(self.steps[:6]) + (", …" if len(self.steps) > 6 else "")
+        known = set(self.steps)
+        extra = next((name for name in steps if name not in known), None)
+        if extra is not None:
+            raise DataError(
+                f'{place}: the column "{extra}" is no step of the training file ({shown}); take it out of the table'
+            )
+        bare = all(name.isdigit() for name in self.steps)  # without names the label may be what is lacking
+        if bare or steps != self.steps[: len(steps)]:
+            lacking = next(name for name in self.steps if name not in steps)
+            raise DataError(f'{place}: there is no column "{lacking}", a step of the training file ({shown})')
 
     def kept(self, length: int) -> NDArray[np.int64]:
         """The steps that are left of a sequence of so many: also those whose labels are left."""
@@ -287,6 +338,31 @@ class Records:
 
 
 _ADAPTER = pydantic.TypeAdapter(Records)
+
+
+_UNITS = {"dates": "hours", "clock": "hours", "numbers": "numbers", "none": "none"}
+
+
+def _said(time: Time) -> str:
+    return "there are no times of steps" if time == "none" else f"the times are {_hours(time)}"
+
+
+def _were(time: Time) -> str:
+    return "there were none" if time == "none" else f"they were {_hours(time)}"
+
+
+def _hours(time: Time) -> str:
+    return {"dates": "dates", "clock": "hours and minutes"}.get(time, time)
+
+
+def _aligned(record: Record, steps: tuple[str, ...]) -> Record:
+    """The steps of a row in another order of columns; without the empty ones at the end."""
+    held = np.full((len(record.columns.steps), record.numbers.shape[1]), np.nan)
+    held[: record.steps] = record.numbers
+    at = {name: place for place, name in enumerate(record.columns.steps)}
+    moved = held[[at[name] for name in steps if name in at]]
+    length = int(np.flatnonzero(~np.isnan(moved).all(axis=1))[-1]) + 1
+    return record._replace(numbers=moved[:length], texts=np.zeros((length, 0), str))
 
 
 def elapsed(times: Array, seen: NDArray[np.bool_]) -> Array:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latchwork.errors import ConfigError, DataError, did_you_mean
 from latchwork.modalities.dates import BadStamp, to_stamps
-from latchwork.modalities.records import Array, Columns, Record
+from latchwork.modalities.records import Array, Columns, Record, Time
 from latchwork.modalities.records_files import Rows, load_rows
 from latchwork.modalities.source import SourceOptions
 from latchwork.modalities.text_values import as_label, as_part, not_twice
@@ -40,7 +40,10 @@ def need(rows: Rows, column: str, role: str) -> pl.Series:
 
 
 def label_column(rows: Rows, options: SourceOptions, labelled: bool) -> str | None:
-    """The column of the labels: the one that is named, the one that the file names, or "label"; None without one."""
+    """The column of the labels: the one that is named, the one that the file names, or "label"; None without one.
+
+    Where the labels are in a file of their own, a column of that name is one like others.
+    """
     if options.labels is not None:
         return None
     if options.label is not None and labelled:
@@ -104,21 +107,28 @@ def coded(texts: pl.Series) -> tuple[list[str], NDArray[np.int64]]:
 @dataclass(frozen=True)
 class Times:
     """values: hours for dates (since 1970) and clocks, or the numbers of the file; ``absolute`` where they tell which
-    of two sequences came first."""
+    of two sequences came first; ``clock`` where what follows 23:59 may be written 00:00."""
 
     values: Array
     absolute: bool
+    kind: Time
+    clock: bool = False
 
 
 def read_times(rows: Rows, column: str) -> Times:
     """A column of times: all numbers, all hours and minutes, or all dates. Raises :class:`DataError`."""
     series = need(rows, column, "time")
+    if series.dtype in (pl.Time, pl.Duration):
+        share = _HOUR if series.dtype == pl.Time else _HOUR / 1000
+        values = finite((series.cast(pl.Int64).cast(pl.Float64) / share).fill_null(np.nan).to_numpy().copy(), None, str)
+        if np.isnan(values).any():
+            row = int(np.flatnonzero(np.isnan(values))[0])
+            raise DataError(f'{rows.place(row)}: column "{column}" is empty; every row wants a time')
+        return Times(values, False, "clock", series.dtype == pl.Time)
 
     def where(row: int) -> str:
         return f'{rows.place(row)}: column "{column}"'
 
-    if series.dtype in (pl.Time, pl.Duration):
-        series = series.cast(pl.Int64).cast(pl.Float64) / (_HOUR if series.dtype == pl.Time else _HOUR / 1000)
     texts = series if series.dtype.is_temporal() else to_texts(series).str.strip_chars()
     empty = texts.is_null() | (False if texts.dtype != pl.String else texts == "")
     if empty.any():
@@ -131,19 +141,43 @@ def read_times(rows: Rows, column: str) -> Times:
                 raise DataError(
                     f'{where(row)} holds "{texts[row]}"; expected hours and minutes like 13:05, as in other rows'
                 )
-            return Times(_hours(texts), False)
+            return Times(_hours(texts), False, "clock", True)
         numbers, bad = to_numbers(texts)
         if not bad.any() and not np.isnan(numbers).any():
             whole = bool((numbers == np.round(numbers)).all() and (np.abs(numbers) < 2**53).all())
             if not whole:
-                return Times(finite(numbers, None, where), True)
+                return Times(finite(numbers, None, where), True, "numbers")
             texts = pl.Series(numbers.astype(np.int64))  # 20241231 may be a date
     try:
         stamps = to_stamps(texts)
     except BadStamp as error:
         hint = error.why.replace(", or give date_format=", ", a number, or hours and minutes like 13:05")
         raise DataError(f"{where(error.row)} {hint}") from error
-    return Times(stamps.times / (_HOUR if stamps.dates else 1.0), True)
+    return Times(stamps.times / (_HOUR if stamps.dates else 1.0), True, "dates" if stamps.dates else "numbers")
+
+
+def _refuse_midnight(rows: Rows, column: str, times: Times, owner: NDArray[np.int64]) -> None:
+    """Refuse a clock that went past midnight: sorted, the morning would stand before the evening.
+
+    In the order of the file such times go back by more than half a day, or once, to a time before their first.
+    """
+    order = np.argsort(owner, kind="stable")
+    values, owner = times.values[order], owner[order]
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    ends = np.append(starts[1:], len(owner)) - 1
+    drop = np.append(0.0, values[:-1] - values[1:])
+    drop[starts] = 0.0
+    once = (np.add.reduceat((drop > 0).astype(np.int64), starts) == 1) & (values[ends] < values[starts])
+    counts = np.diff(np.append(starts, len(owner)))
+    one_day = np.repeat(np.maximum.reduceat(values, starts) < 24, counts)
+    past = np.flatnonzero((drop > 0) & one_day & ((drop > 12) | np.repeat(once, counts)))
+    if len(past):
+        row, before = int(order[past[0]]), int(order[past[0] - 1])
+        texts = to_texts(need(rows, column, "time"))
+        raise DataError(
+            f'{rows.place(row)}: column "{column}" goes back from {texts[before]} to {texts[row]}; past midnight '
+            "write dates, or 24:00, 24:30, …; else sort the rows by time"
+        )
 
 
 def _hours(texts: pl.Series) -> Array:
@@ -167,6 +201,7 @@ class Ordered:
     starts    [sequences] where each begins in ``order``
     times     [rows] in this order; None: one step apart
     absolute  whether times tell which of two sequences came first
+    kind      what tells the times
     """
 
     rows: Rows
@@ -175,6 +210,7 @@ class Ordered:
     starts: NDArray[np.int64]
     times: Array | None
     absolute: bool
+    kind: Time = "none"
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -229,11 +265,13 @@ def in_order(rows: Rows, options: SourceOptions) -> Ordered:
     else:
         names, owner = (Path(rows.name).name.partition(".")[0] or "1",), np.zeros(count, np.int64)
     times = read_times(rows, options.time) if options.time is not None else None
+    if times is not None and times.clock:
+        _refuse_midnight(rows, options.time or "", times, owner)
     keys = (owner,) if times is None else (times.values, owner)
     order = np.lexsort(keys)
     starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
     return Ordered(rows, names, order, starts, None if times is None else times.values[order],
-                   times is not None and times.absolute)  # fmt: skip
+                   times is not None and times.absolute, "none" if times is None else times.kind)  # fmt: skip
 
 
 # What is said of whole sequences
@@ -250,7 +288,7 @@ class About:
 
 def about(ordered: Ordered, label: str | None, options: SourceOptions, source: Any, labelled: bool) -> About:
     """What the table, or the file of labels, says of each sequence; ``label``: the column in the table."""
-    other = None if options.labels is None else _Elsewhere.load(options, source, ordered.names)
+    other = None if options.labels is None or not labelled else _Elsewhere.load(options, source, ordered.names)
 
     def read(column: str, role: str) -> list[str]:
         if column in ordered.rows.frame.columns or other is None:
@@ -338,7 +376,7 @@ def static_of(
         else:
             values = to_numbers(pl.Series(own, dtype=pl.String))[0]
             numbers[name] = finite(values, options.missing, lambda _: ordered.rows.name)
-    columns = Columns(static_numbers=tuple(numbers), static_texts=tuple(texts))
+    columns = Columns(static_numbers=tuple(numbers), static_texts=tuple(texts), time=ordered.kind)
     each = [
         (np.array([column[at] for column in numbers.values()]), tuple(column[at] for column in texts.values()))
         for at in range(len(ordered.names))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from latchwork.errors import ConfigError, DataError
+from latchwork.errors import ConfigError, DataError, did_you_mean
 from latchwork.modalities.records import Array, Columns, Record
 from latchwork.modalities.records_columns import (
     FEW,
@@ -32,14 +32,14 @@ MAX_CELLS = 2**29
 """Steps times variables; each takes 8 bytes."""
 
 
-def read_events(rows: Rows, options: SourceOptions, source: Any, labelled: bool) -> Labelled:
+def read_events(rows: Rows, options: SourceOptions, source: Any, labelled: bool, *, strict: bool = True) -> Labelled:
     """A table of events (id, time, variable, value) as sequences.
 
     The events of one time, or of one ``period``, become a step: the mean of a variable's numbers, the last of its
     texts, missing where there is none. A variable in ``static`` holds for the whole sequence: its first value that is
     not missing. A sequence with no other events has one step in which all is missing. In a folder or archive with a
     file for each sequence, the name of the sequence may be an event as well (the variable ``id``); else it is the name
-    of the file.
+    of the file. ``strict``: a variable that ``columns`` or ``ignore`` names must be there.
     """
     assert options.variable is not None
     assert options.value is not None
@@ -52,6 +52,10 @@ def read_events(rows: Rows, options: SourceOptions, source: Any, labelled: bool)
         raise DataError(f'{rows.place(row)}: column "{options.variable}" is empty; every event wants its variable')
     series = need(rows, options.value, "value")
     variables, codes = coded(names)
+    for role in ("columns", "ignore") if strict else ():
+        for name in getattr(options, role):
+            if name not in variables and not (role == "ignore" and name in rows.frame.columns):
+                raise DataError(f'{rows.name}: no variable is called "{name}" ({role}){did_you_mean(name, variables)}')
     values, texts = _values(rows, series, variables, codes, options)
     columns = set(rows.frame.columns)
     events = _Events(ordered, variables, codes[ordered.order], values[ordered.order], texts, options)
@@ -145,8 +149,9 @@ class _Events:
         texts = [name for name in steps if name in self.words]
         plain = [name for name in steps if name not in self.words]
         columns = Columns(
-            tuple(plain), tuple(texts), (*columns.static_numbers, *numbers), (*columns.static_texts, *words), open=True
-        )
+            tuple(plain), tuple(texts), (*columns.static_numbers, *numbers), (*columns.static_texts, *words), open=True,
+            time=columns.time,
+        )  # fmt: skip
         times, starts, matrix, held = self._pivot(plain, texts)
         bounds = [*starts.tolist(), len(times)]
         records = []

@@ -43,6 +43,7 @@ class Rows:
     files   [rows] which file a row is from, where there are several
     stems   of these, the names without folders and endings
     label   the column of the label where the kind of file says which it is
+    bare    whether the columns have no names: they are called 1, 2, …
     """
 
     frame: pl.DataFrame
@@ -52,6 +53,7 @@ class Rows:
     files: NDArray[np.int64] | None = None
     stems: tuple[str, ...] = ()
     label: str | None = None
+    bare: bool = False
 
 
 def load_rows(source: Any, options: SourceOptions, beside: Path | None = None) -> Rows:
@@ -140,7 +142,7 @@ def _text_table(name: str, data: bytes, options: SourceOptions) -> Rows:
             frame = frame.with_columns(to_texts(plain).alias(label)) if plain.is_not_null().all() else frame
         header = None if header is None else header - 1
     loaded = table_files.Loaded(frame, row, name, header, digest)
-    return Rows(frame, name, loaded.place, digest, label=label)
+    return Rows(frame, name, loaded.place, digest, label=label, bare=bare)
 
 
 def _csv(data: bytes, name: str, separator: str | None) -> tuple[pl.DataFrame, int | None, pl.Series]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latchwork.errors import ConfigError, DataError
-from latchwork.modalities.records import Array, Record
+from latchwork.modalities.records import Array, Record, Records
 from latchwork.modalities.records_columns import (
     Ordered,
     about,
@@ -34,12 +34,22 @@ from latchwork.sequences.examples import Labelled
 Task = Literal["classify", "label"]
 
 
-def read_records(source: Any, options: SourceOptions, task: Task = "classify", *, labelled: bool = True) -> Labelled:
+def read_records(
+    source: Any,
+    options: SourceOptions,
+    task: Task = "classify",
+    *,
+    labelled: bool = True,
+    fitted: Records | None = None,
+) -> Labelled:
     """Read sequences of measurements; the content is one :class:`~latchwork.modalities.records.Record` each.
 
     source    a csv, tsv, txt, jsonl, parquet, .ts or .arff file (``-``: standard input), a frame (pandas, polars,
               pyarrow), or a folder or .zip, .tar, .tar.gz, .tar.xz, .tar.bz2 archive of csv, tsv or txt files
-    labelled  False: the sequences are asked about, not learnt from; then the label may be absent
+    labelled  False: the sequences are asked about, not learnt from; then the label may be absent, and a file of labels
+              is not read
+    fitted    what the training sequences were like: lines of numbers may then lack their label, and variables may be
+              absent from events
 
         a table with ``id``          rows of one id are the steps of a sequence, in order of ``time`` if given
         files of a folder, archive   each file is a sequence; with a column ``id`` in them, by that
@@ -62,9 +72,9 @@ def read_records(source: Any, options: SourceOptions, task: Task = "classify", *
     rows: Rows | Labelled
     lower = str(source).lower() if isinstance(source, (str, Path)) else ""
     if lower.endswith((".ts", ".ts.gz")):
-        rows = read_ts(Path(source), options)
+        rows = read_ts(Path(source), options, labelled=labelled)
     elif lower.endswith((".arff", ".arff.gz")):
-        rows = read_arff(Path(source), options)
+        rows = read_arff(Path(source), options, labelled=labelled)
     else:
         rows = load_rows(source, options, labels_path(options, source))
     if isinstance(rows, Labelled):
@@ -76,9 +86,9 @@ def read_records(source: Any, options: SourceOptions, task: Task = "classify", *
     if options.variable is not None:
         if task == "label":
             raise ConfigError("a table of events (variable=, value=) has no label for each step; use the task classify")
-        return read_events(rows, options, source, labelled)
+        return read_events(rows, options, source, labelled, strict=labelled and fitted is None)
     if task == "classify" and options.id is None and options.time is None and rows.files is None:
-        return _wide(rows, options, labelled)
+        return _wide(rows if fitted is None or labelled else _numbered(rows, options, fitted), options, labelled)
     return _long(rows, options, task, source, labelled)
 
 
@@ -130,7 +140,9 @@ def _long(rows: Rows, options: SourceOptions, task: Task, source: Any, labelled:
         given = [_tags(tags[begin:end], ordered.places[at]) for at, (begin, end) in enumerate(bounds)]
         said = replace(said, labels=tuple(given))
     whole = finish(ordered, content, said)
-    return whole if options.max_length is None else _pieces(whole, options.max_length, len(content) > 1)
+    if options.max_length is None:
+        return whole
+    return _pieces(whole, options.max_length, len(content) > 1 and not options.by_time)
 
 
 def _columns(rows: Rows, label: str | None, options: SourceOptions) -> list[str]:
@@ -167,7 +179,7 @@ def _last(values: NDArray[np.object_], begins: NDArray[np.int64]) -> NDArray[np.
 
 def _tags(tags: NDArray[np.object_], place: str) -> tuple[str, ...] | None:
     """The labels of the steps; None where no step has one."""
-    found = [as_label(tag and tag.strip(), place) for tag in tags.tolist()]
+    found = [as_label(tag and tag.strip(), place, step=True) for tag in tags.tolist()]
     if all(tag is None for tag in found):
         return None
     if None in found:
@@ -205,21 +217,40 @@ def _pieces(whole: Labelled, size: int, groups: bool) -> Labelled:
 # A row is a sequence
 
 
+def _numbered(rows: Rows, options: SourceOptions, fitted: Records) -> Rows:
+    """Lines of numbers with their columns called as in training, where the label may be lacking now."""
+    names = [*fitted.steps, *options.static, *options.ignore, *filter(None, (options.group, options.split))]
+    if not rows.bare or not fitted.steps or not all(name.isdigit() for name in names):
+        return rows
+    label = int(rows.label or 1)
+    width, held = max(label, *map(int, names)), rows.frame.width
+    if held not in (width, width - 1):
+        raise DataError(
+            f"{rows.place(0)}: has {held} numbers, expected {width} as in training, or {width - 1} without the label"
+        )
+    if held == width:
+        return rows
+    moved = {str(at): str(at + 1) for at in range(label, width)}
+    return replace(rows, frame=rows.frame.rename(moved))
+
+
 def _wide(rows: Rows, options: SourceOptions, labelled: bool) -> Labelled:
+    if options.period is not None:
+        raise ConfigError("period= wants time=: the column of a step's time; here a row is a sequence")
     label = label_column(rows, options, labelled)
     count = len(rows.frame)
-    names = tuple(str(number) for number in range(1, count + 1))
     each = np.arange(count)
-    ordered = Ordered(rows, names, each, each, None, False)
+    ordered = Ordered(rows, tuple(str(number) for number in range(1, count + 1)), each, each, None, False)
     said = about(ordered, label, options, None, labelled)
-    matrix = np.stack([_steps(rows, name, options) for name in _columns(rows, label, options)], axis=1)
+    names = tuple(_columns(rows, label, options))
+    matrix = np.stack([_steps(rows, name, options) for name in names], axis=1)
     there = ~np.isnan(matrix)
     empty = ~there.any(axis=1)
     if empty.any():
         raise DataError(f"{rows.place(int(np.flatnonzero(empty)[0]))}: the sequence has no value; leave the row out")
     lengths = matrix.shape[1] - np.argmax(there[:, ::-1], axis=1)
     columns, static = static_of(ordered, options, options.static)
-    columns = columns._replace(numbers=("value",))
+    columns = columns._replace(numbers=("value",), steps=names)
     content = [
         Record(columns, None, matrix[at, : lengths[at], None], text_matrix([], int(lengths[at])), *static[at])
         for at in range(count)
@@ -233,6 +264,6 @@ def _steps(rows: Rows, name: str, options: SourceOptions) -> Array:
         row = next(row for row, text in enumerate(values) if text)
         raise DataError(
             f'{rows.place(row)}: column "{name}" holds "{values[row][:40]}"; without id= and time= each row is a '
-            "sequence and its columns are numbers; give id=, or name the column with label=, static= or ignore="
+            "sequence and its columns are numbers; give id=, or name the column with text=, label=, static= or ignore="
         )
     return values

@@ -60,6 +60,8 @@ class Cells:
         known = list(self.columns)
         shown = ", ".join(_short(name) for name in known[:8]) + (", …" if len(known) > 8 else "")
         hint = did_you_mean(column, known) or f"; name the right one with {role}="
+        if role == "text" and not hint.startswith("; did"):
+            hint += "; for measurements give id= or columns="
         if self.headed and len(known) > 1 and not hint.startswith("; did"):
             hint += ', or, if line 1 is no header, give the columns by number, as in text="2", label="1"'
         raise DataError(f'{self.name}: there is no column "{column}" ({role}){hint} (columns: {shown})')

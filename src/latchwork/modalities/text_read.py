@@ -156,7 +156,7 @@ def _from_cells(cells: Cells, options: SourceOptions, task: TextTask, labelled: 
     if ids is None:
         ids = _unique(cells) or [str(number) for number in range(1, len(content) + 1)]
     not_twice(ids, cells.places)
-    if options.labels is not None:
+    if options.labels is not None and labelled:
         labels = _labels_elsewhere(options, task, ids, content, cells.places)
     return _labelled(cells, content, labels, ids, list(range(len(content))), options, labelled)
 
@@ -188,7 +188,7 @@ def _steps(
     cells: Cells, words: list[Any], tags: list[Any] | None, ids: list[str], options: SourceOptions, labelled: bool
 ) -> Labelled:
     """A table of words: rows with the same id are one sequence, in the order of the file."""
-    if options.labels is not None:
+    if options.labels is not None and labelled:
         raise DataError(f"{cells.name}: a table of words has their labels in a column of its own; leave out labels=")
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(ids):

@@ -42,10 +42,15 @@ def as_words(value: Any, place: str) -> tuple[str, ...]:
     return words
 
 
-def as_label(value: Any, place: str) -> Any:
-    """A label: a text, a whole or broken number, a tuple of texts for a list; None where there is none."""
+def as_label(value: Any, place: str, *, step: bool = False) -> Any:
+    """A label: a text, a whole or broken number, a tuple of texts for a list; None where there is none.
+
+    The text ``[]`` says, of a whole sequence, that it has none of several labels, as an empty list does.
+    """
+    if not step and isinstance(value, str) and value.split() in (["[]"], ["[", "]"]):
+        return ()
     if isinstance(value, (list, tuple)):
-        return tuple(str(as_label(one, place)) for one in value)
+        return tuple(str(as_label(one, place, step=True)) for one in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -67,7 +72,7 @@ def as_tags(value: Any, place: str, words: int | None = None) -> tuple[str, ...]
         raise DataError(f"{place}: the labels are {_shown(value)}, expected one for each word")
     if words is not None and len(value) != words:
         raise DataError(f"{place}: {len(value)} labels for {words} words; expected one for each word")
-    tags = tuple(as_label(tag, place) for tag in value)
+    tags = tuple(as_label(tag, place, step=True) for tag in value)
     for number, tag in enumerate(tags, 1):
         if tag is None or isinstance(tag, tuple):
             raise DataError(f"{place}: the label of word {number} is {_shown(tag)}, expected a text")

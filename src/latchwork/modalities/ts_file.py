@@ -11,29 +11,33 @@ from numpy.typing import NDArray
 from latchwork.errors import DataError, did_you_mean
 from latchwork.modalities.records import Array, Columns, Record
 from latchwork.modalities.records_files import Rows, read_text
-from latchwork.modalities.source import SourceOptions
+from latchwork.modalities.source import SourceOptions, only
 from latchwork.modalities.text_values import as_label
 from latchwork.modalities.values import MISSING
 from latchwork.sequences.examples import Labelled
 
 _KNOWN = ("problemname", "timestamps", "missing", "univariate", "dimensions", "dimension", "equallength",
           "serieslength", "classlabel", "targetlabel", "data")  # fmt: skip
+_INSTEAD = "give a table with a row for each step"
 _PAIR = re.compile(r"\(([^(),]*),([^(),]*)\)")
 
 
-def read_ts(path: Path, options: SourceOptions) -> Labelled:
+def read_ts(path: Path, options: SourceOptions, *, labelled: bool = True) -> Labelled:
     """A .ts file: a sequence a line, its dimensions with ``:`` between them, the label last.
 
     Values are separated by commas, ``?`` is a missing one. With ``@timeStamps true`` they are (time, value) with
     numbers as times; a time that only some dimensions have is a step in which the others are missing. Dimensions of
-    one sequence are as long as each other; sequences may differ. Raises :class:`DataError` naming the line.
+    one sequence are as long as each other; sequences may differ. Raises :class:`DataError` naming the line, and
+    :class:`ConfigError` for an option that such a file has no use for, where it is ``labelled``.
     """
+    if labelled:
+        only(options, ("missing",), "a .ts file", _INSTEAD)
     text, digest = read_text(path)
     name, lines = path.name, text.splitlines()
     header, first = _ts_header(lines, name)
     stamped = header.get("timestamps", "false").split()[0].lower() == "true"
     label = next((header[key] for key in ("classlabel", "targetlabel") if key in header), "false")
-    labelled, classes = label.split()[:1] == ["true"], label.split()[1:]
+    has_labels, classes = label.split()[:1] == ["true"], label.split()[1:]
     content, labels, places = [], [], []
     width = None
     for number, line in enumerate(lines[first:], first + 1):
@@ -41,7 +45,7 @@ def read_ts(path: Path, options: SourceOptions) -> Labelled:
             continue
         place = f"{name}: line {number}"
         cells = [cell.strip() for cell in line.split(":")]
-        if labelled:
+        if has_labels:
             labels.append(as_label(cells.pop(), place))
             if classes and labels[-1] not in classes:
                 labels[-1] = next((one for one in classes if _same_number(one, labels[-1])), labels[-1])
@@ -58,7 +62,7 @@ def read_ts(path: Path, options: SourceOptions) -> Labelled:
             matrix[matrix == options.missing] = np.nan
         content.append(_record(times, matrix, place))
         places.append(place)
-    return _all(name, content, labels if labelled else [None] * len(content), places, digest)
+    return _all(name, content, labels if has_labels else [None] * len(content), places, digest)
 
 
 def _record(times: Array | None, matrix: Array, place: str) -> Record:
@@ -69,7 +73,13 @@ def _record(times: Array | None, matrix: Array, place: str) -> Record:
     steps = int(there[-1]) + 1
     names = ("value",) if matrix.shape[1] == 1 else tuple(f"dimension_{at}" for at in range(1, matrix.shape[1] + 1))
     times = None if times is None else times[:steps] - times[0]
-    return Record(Columns(numbers=names), times, matrix[:steps], np.zeros((steps, 0), str), np.zeros(0))
+    return Record(
+        Columns(numbers=names, time="none" if times is None else "numbers"),
+        times,
+        matrix[:steps],
+        np.zeros((steps, 0), str),
+        np.zeros(0),
+    )
 
 
 def _all(name: str, content: list[Record], labels: list, places: list[str], digest: str) -> Labelled:
@@ -154,11 +164,12 @@ def _stamped(cells: list[str], place: str) -> tuple[Array, Array]:
 # .arff
 
 
-def read_arff(path: Path, options: SourceOptions) -> Rows | Labelled:
+def read_arff(path: Path, options: SourceOptions, *, labelled: bool = True) -> Rows | Labelled:
     """An .arff file: a table, which is read on as any other, or sequences where an attribute is ``relational``.
 
     The last attribute is the label if it is nominal ({…}). A relational attribute holds all dimensions of a sequence,
-    with ``\\n`` between them. Sparse rows are refused. Raises :class:`DataError` naming the line.
+    with ``\\n`` between them; of such a file, options that it has no use for are refused as for .ts. Sparse rows are
+    refused. Raises :class:`DataError` naming the line.
     """
     text, digest = read_text(path)
     name, lines = path.name, text.splitlines()
@@ -191,10 +202,12 @@ def read_arff(path: Path, options: SourceOptions) -> Rows | Labelled:
     if relational is None:
         frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
         return Rows(frame, name, places.__getitem__, digest, label=label)
-    if options.label is not None and options.label not in names:
+    if labelled:
+        only(options, ("label", "missing"), "an .arff file of sequences", _INSTEAD)
+    if labelled and options.label is not None and options.label not in names:
         raise DataError(f'{name}: there is no attribute "{options.label}" (label){did_you_mean(options.label, names)}')
     label = options.label or label
-    at = None if label is None else names.index(label)
+    at = names.index(label) if label in names else None
     content = []
     for row, place in zip(rows, places, strict=True):
         parts = re.split(r"\\n|\n", (row[names.index(relational)] or "").strip())

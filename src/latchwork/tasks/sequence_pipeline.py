@@ -234,9 +234,9 @@ def kind_of_source(source: Any, task: SequenceTask) -> str:
     """text, records or image, by what the options and the file say."""
     if task.text is not None or isinstance(source, (list, tuple)):
         return "text"
-    if task.variable is not None or task.columns or task.static or task.missing is not None or task.period is not None:
+    if task.variable is not None or task.columns:
         return "records"
-    named = (task.label, task.id, task.group, task.time, task.split, *task.ignore)
+    named = (task.label, task.id, task.group, task.time, task.split, *task.static, *task.ignore)
     kind = kind_of(source, {name for name in named if name is not None})
     # An id has texts too, but then their column is named; a table of paths of images needs no other option.
     return "records" if task.id is not None and kind != "image" else kind

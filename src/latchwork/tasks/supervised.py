@@ -19,10 +19,9 @@ class Supervised(SourceOptions):
         test: A file of its own with the sequences to score on. None: a share of the training file.
         validation_size: That share, or a number of sequences.
         test_size: That share, or a number of sequences. 0: none are held back, and nothing is scored.
-        by_time: Split by time: the latest sequences are for the test.
         refit: Train once more, on the validation sequences too, for the steps that they chose; temperature and
-            threshold stay those of the first training. None: where there are few sequences, the file names no
-            validation part, and no threshold is chosen.
+            threshold stay those of the first training. None: where there are few sequences and the file names no
+            validation part; with an aim only where folds chose the threshold (aim_folds).
         metric: What validation is judged by. None: by the labels.
         embedding: Numbers that stand for a token.
         freeze: Pre-trained vectors stay as they are.
@@ -38,7 +37,6 @@ class Supervised(SourceOptions):
     test: Path | None = None
     validation_size: float = 0.15
     test_size: float = 0.2
-    by_time: bool = False
     refit: bool | None = None
     metric: str | None = None
     embedding: int = 100

@@ -32,7 +32,7 @@ class Training:
             None, and the task silent: none.
         precision: "bfloat16" runs the network under autocast; the loss, the weights and the carried state stay float32.
         device: "cpu", "cuda", or "auto": cuda where there is one.
-        seed: Seeds the order of the data and every random choice of training.
+        seed: Seeds the order of the data and every random choice of training; below 2**63.
         truncate: Steps through which the gradient flows (truncated backpropagation). 0: through the whole sequence.
         checkpoint_every: Steps between two checkpoints, which are also where a roll-back returns to. None: as
             evaluate_every.
@@ -61,6 +61,8 @@ class Training:
             _whole(name, getattr(self, name), 1)
         for name in ("patience", "truncate", "seed"):
             _whole(name, getattr(self, name), 0)
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}, expected a whole number below 2**63")
         _number("learning_rate", self.learning_rate, 0.0, math.inf, open_low=True)
         _number("weight_decay", self.weight_decay, 0.0, math.inf)
         _number("warmup", self.warmup, 0.0, math.inf)

@@ -41,10 +41,11 @@ class Transfer:
             commas between them.
         unfreeze: "gradual": the head learns first, and after each epoch one layer more, from the head down (ULMFiT).
             "all": everything from the start.
-        layer_decay: Each layer learns at this share of the rate of the layer above it; 1: all alike. What is new
-            learns at the full rate.
+        layer_decay: Each layer learns at this share of the rate of the layer above it; 1: all alike. A part of which
+            nothing was taken over learns at the full rate.
         vocabulary: "keep": words that the model does not know are read as unknown. "extend": they get vectors of
-            their own beside those of the known ones.
+            their own beside those of the known ones, and learn with these: at the encoder's rate, and from when on it
+            learns.
         recurrent: Of a weights file of torch or Keras: the layers to take, from the input up. None: all there are.
     """
 
@@ -62,6 +63,12 @@ class Transfer:
         for name, allowed in (("unfreeze", ("all", "gradual")), ("vocabulary", ("keep", "extend"))):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f'{name} is "{getattr(self, name)}", expected {" or ".join(allowed)}')
+        still = [name for name in self.freeze if name in ("encoder", "encoder.embedding", "encoder.embedding.weight")]
+        if still and self.vocabulary == "extend":
+            raise ConfigError(
+                f"freeze names {still[0]}, and with vocabulary=extend the vectors of new words are in it, which would "
+                "stay at random: leave one of them out"
+            )
         if not 0 < self.layer_decay <= 1:
             raise ConfigError(f"layer_decay is {self.layer_decay}, expected above 0 and at most 1")
 
@@ -120,6 +127,8 @@ def finetune_sequences(
     else:
         task = _agreed(task, start)
         targets, same = _targets(start.targets, task, labelled, split)
+        task, about = _aimed(task, start, targets)
+        notes += about
         modality = _modality(start, task, labelled, split, transfer)
         own = _network(network, start.network)
         setup = SequenceSetup.of(task, kind, labelled, own, modality=modality, targets=targets, **fixed)
@@ -140,6 +149,11 @@ def finetune_sequences(
 
     with begun(setup.pipeline.module):
         for row in table:
+            if row.part == "encoder" and row.new and row.taken and (row.start or row.rate < 1):
+                notes.append(
+                    f"the vectors of new words learn as those of the known ones do: {row.learns}; "
+                    "layer_decay=1 and unfreeze=all for the full rate"
+                )
             if row.start >= (options.steps or 0) and row.frozen < row.taken:
                 notes.append(f"training ends after {options.steps:,} steps, before {row.part} learns: give more steps")
     if isinstance(start, Foreign) and start.left_out:
@@ -164,6 +178,26 @@ def _agreed(task: SequenceTask, start: SequencePipeline) -> SequenceTask:
             )
     embedding = getattr(start.module.encoder, "embedding", None)
     return task if embedding is None else replace(task, embedding=embedding.embedding_dim)
+
+
+def _aimed(task: SequenceTask, start: SequencePipeline, targets: Targets) -> tuple[SequenceTask, list[str]]:
+    """(the task without the model's own aim and positive class where they are about other labels; what was left out)"""
+    own = start.task
+    if not isinstance(task, Classify) or not isinstance(own, Classify):
+        return task, []
+    notes: list[str] = []
+    wanted = own.aim if own.aim is not None else own.cost
+    if wanted is not None and task.wanted is None:
+        notes.append(f"the model's aim, {wanted}, is left out")
+    two = targets.kind == "class" and len(targets.classes) == 2
+    if task.wanted is not None and (task.aim, task.cost) == (own.aim, own.cost) and not two:
+        what = f"these are {len(targets.classes)}" if targets.kind == "class" else f"these are of {targets.kind}"
+        notes.append(f"the model's aim, {wanted}, is left out: it is for two classes, and {what}")
+        task = replace(task, aim=None, cost=None, bound="none", aim_folds=0)
+    if task.positive is not None and task.positive == own.positive and task.positive not in targets.classes:
+        notes.append(f'the model\'s positive class, "{task.positive}", is not among these labels and is left out')
+        task = replace(task, positive=None)
+    return task, notes
 
 
 def _network(given: Network | None, own: Network) -> Network:

@@ -2,7 +2,7 @@
 
 from latchwork.tuning.objective import Objective, Worth
 from latchwork.tuning.options import Options
-from latchwork.tuning.report import Trial, Tuned, history_svg
+from latchwork.tuning.report import Trial, Tuned, history_svg, tuning_section
 from latchwork.tuning.search import tune
 from latchwork.tuning.space import Choice, Range, Space, default_space
 
@@ -18,4 +18,5 @@ __all__ = [
     "default_space",
     "history_svg",
     "tune",
+    "tuning_section",
 ]

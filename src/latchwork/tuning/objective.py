@@ -70,7 +70,8 @@ class Objective:
         """
         task = replace(options.task, refit=False)
         if isinstance(task, Classify):
-            task = replace(task, calibrate=False, aim=None, cost=None, bound="none")  # which come after training
+            # All of these come after training.
+            task = replace(task, calibrate=False, aim=None, cost=None, bound="none", aim_folds=0)
         values: list[float] = []
         figures: list[float] = []
         for split in self.splits:

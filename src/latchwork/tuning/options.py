@@ -18,7 +18,7 @@ DECIDED = {
     "task": {
         *("label", "labels", "text", "id", "group", "time", "split", "columns", "static", "ignore", "variable"),
         *("value", "missing", "period", "image_size", "validation", "test", "validation_size", "test_size", "by_time"),
-        *("metric", "target", "positive", "aim", "cost", "bound", "calibrate", "spans", "refit"),
+        *("metric", "target", "positive", "aim", "cost", "bound", "aim_folds", "calibrate", "spans", "refit"),
     },
     "network": {"kernel"},
     "training": {"seed", "device", "deterministic", "checkpoint_every"},

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, MissingExtra
+from latchwork.evaluation.report_parts import picture, section, table
 from latchwork.evaluation.svg import Key, Plot, Scale, standalone
 from latchwork.optional import load
 from latchwork.storage import finite
@@ -246,6 +248,11 @@ def _importance(study: Any, finished: int) -> tuple[dict[str, float], str]:
 
 
 def history_svg(tuned: Tuned, *, width: int = 720, height: int = 320) -> str:
+    """:func:`history` as a file of its own."""
+    return standalone(history(tuned, width=width, height=height), title=f"Search for {tuned.task}")
+
+
+def history(tuned: Tuned, *, width: int = 720, height: int = 320) -> Element:
     """The value of every trial in the order they were begun, and the best so far."""
     ended = [one for one in tuned.trials if one.state in ("finished", "stopped early") and math.isfinite(one.value)]
     finished = [one for one in ended if one.state == "finished"]
@@ -268,7 +275,43 @@ def history_svg(tuned: Tuned, *, width: int = 720, height: int = 320) -> str:
     plot.steps([*numbers, float(tuned.trials[-1].number)], best, "reference")
     plot.dots([float(one.number) for one in stopped], [one.value for one in stopped], "rival", _titles(stopped))
     plot.dots(numbers, values, "model", _titles(finished))
-    return standalone(plot.root, title=f"Search for {tuned.task}")
+    return plot.root
+
+
+def tuning_section(tuned: Tuned) -> Element:
+    """What the report of the model with the best options says of the search; some trial must be finished."""
+    assert tuned.best is not None
+    count = f"{len(tuned.trials)} trial{'s' * (len(tuned.trials) != 1)}, {len(tuned.finished)} of them finished"
+    over = f"the mean over {tuned.folds} folds" if tuned.folds > 1 else "on the validation part"
+    names = sorted(tuned.space, key=lambda name: -tuned.importance.get(name, 0.0))
+    chosen, given = tuned.best.values, None if tuned.given is None else tuned.given.values
+    rows = [
+        [
+            name,
+            _number(chosen.get(name)),
+            "" if given is None else _number(given.get(name)),
+            f"{tuned.importance[name]:.0%}" if name in tuned.importance else "–",
+        ]
+        for name in names
+    ]
+    verdict = tuned.verdict()
+    return section(
+        "search",
+        "How its options were found",
+        f"{verdict[:1].upper()}{verdict[1:]}. The test part was not looked at; the best of several trials is flattered "
+        "by being chosen, the score on the test is not.",
+        picture(
+            lambda width: history(tuned, width=width),
+            f"{count}. Each is judged by what training judges by, {over}: smaller is better.",
+            "tuning.json",
+        ),
+        table(
+            ["Option", "Chosen", "As given", "Importance"],
+            rows,
+            caption=f"What was searched, and its share in what the trials differ by: {tuned.how}",
+            numeric=[1, 2, 3],
+        ),
+    )
 
 
 def _titles(trials: list[Trial]) -> list[str]:
@@ -297,4 +340,4 @@ def _number(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-__all__ = ["Trial", "Tuned", "collect", "history_svg", "settings"]
+__all__ = ["Trial", "Tuned", "collect", "history", "history_svg", "settings", "tuning_section"]

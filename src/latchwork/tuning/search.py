@@ -101,6 +101,7 @@ def tune(
         asked = Space.of(space, options, kind)
     else:
         asked = Space.read(Path(space), options, kind)
+    asked.check(options, setup.pipeline.modality.features)
     about = {
         "format": journal.FORMAT,
         "task": options.name,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from latchwork.errors import ConfigError, did_you_mean
+from latchwork.sequences import Features
 from latchwork.tasks import Classify, SequenceSetup
 from latchwork.tuning.options import Options
 
@@ -27,6 +28,11 @@ class Choice:
     def labels(self) -> list[Any]:
         """The values as a study holds them: a list as its JSON."""
         return [json.dumps(one) if isinstance(one, (list, tuple, dict)) else one for one in self.values]
+
+    @property
+    def tried(self) -> list[Any]:
+        """Values that are tried on the options before the search."""
+        return list(self.values)
 
     def suggest(self, name: str, trial: Any) -> Any:
         """A value, asked of the sampler."""
@@ -54,6 +60,11 @@ class Range:
     log: bool = False
     step: float | None = None
     whole: bool = False
+
+    @property
+    def tried(self) -> list[Any]:
+        """Values that are tried on the options before the search."""
+        return [self.low, self.high]
 
     def suggest(self, name: str, trial: Any) -> Any:
         """A value, asked of the sampler."""
@@ -107,7 +118,9 @@ class Space:
             )
         if not given:
             raise ConfigError('the search space is empty; give it options, such as "network.hidden_size" = [64, 128]')
-        return cls({name: _dimension(name, value, options) for name, value in given.items()})
+        dimensions = {name: _dimension(name, value, options) for name, value in given.items()}
+        _try(dimensions, options)
+        return cls(dimensions)
 
     @classmethod
     def read(cls, path: Path, options: Options, kind: str = "text") -> "Space":
@@ -130,6 +143,15 @@ class Space:
             return cls.of(table, options, kind)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
+
+    def check(self, options: Options, features: Features) -> None:
+        """Raise :class:`ConfigError` where sequences of these features can't be changed as the space says."""
+        for name, dimension in self.dimensions.items():
+            for one in dimension.tried if ".augment." in name else []:
+                try:
+                    options.having({name: one}).task.augment.check(features)
+                except ConfigError as error:
+                    raise ConfigError(f"the search space gives {name} the value {one!r}: {error}") from None
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """A value for every option, asked of the sampler."""
@@ -212,25 +234,34 @@ def _flat(named: Mapping[str, Any], known: set[str], prefix: str = "") -> dict[s
 def _dimension(name: str, value: Any, options: Options) -> Choice | Range:
     if isinstance(value, Mapping):
         found: Choice | Range = _range(name, value, options)
-        tried = [found.low, found.high]
     elif isinstance(value, (list, tuple)):
         if not value:
             raise ConfigError(f"the search space gives {name} no values; expected at least one")
         if len({json.dumps(one) for one in value}) < len(value):
             raise ConfigError(f"the search space gives {name} a value twice: {list(value)}")
-        found, tried = Choice(tuple(value)), list(value)
+        found = Choice(tuple(value))
     else:
         raise ConfigError(
             f"the search space gives {name} {value!r}; expected values to choose from, such as [1, 2], or a range, "
             "such as {low = 0.1, high = 0.5}"
         )
-    for one in tried:
+    for one in found.tried:
         options.typed(name, one)
-        try:
-            options.having({name: one})
-        except ConfigError as error:
-            raise ConfigError(f"the search space gives {name} the value {one!r}: {error}") from None
     return found
+
+
+def _try(dimensions: Mapping[str, Choice | Range], options: Options) -> None:
+    """Every value on the options, alone or beside the first of every other option that is searched."""
+    first = {name: one.tried[0] for name, one in dimensions.items()}
+    for name, dimension in dimensions.items():
+        for one in dimension.tried:
+            try:
+                options.having({name: one})
+            except ConfigError as error:
+                try:
+                    options.having({**first, name: one})
+                except ConfigError:
+                    raise ConfigError(f"the search space gives {name} the value {one!r}: {error}") from None
 
 
 def _range(name: str, value: Mapping[str, Any], options: Options) -> Range:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from latchwork.errors import ConfigError, LatchworkError
+from latchwork.errors import ConfigError, LatchworkError, out_of_memory
 from latchwork.optional import load
 from latchwork.tasks import read_examples
 from latchwork.tuning import journal
@@ -55,8 +55,7 @@ def work(
         trial.set_user_attr("worker", name)
         began = time.monotonic()
         try:
-            values = space.values(space.suggest(trial))
-            found = objective.worth(options.having(values), report=_report(trial), deadline=deadline)
+            found = objective.worth(options.having(space.suggest(trial)), report=_report(trial), deadline=deadline)
         except load("optuna").TrialPruned:
             _note(trial, began)
             study.tell(trial, state=state.PRUNED)
@@ -65,8 +64,11 @@ def work(
         except KeyboardInterrupt:
             journal.give_back(study, _frozen(study, trial))
             raise
-        except (LatchworkError, MemoryError, torch.OutOfMemoryError) as error:
-            _note(trial, began, error=" ".join(str(error).split()) or type(error).__name__)
+        except (LatchworkError, MemoryError, RuntimeError, TypeError) as error:
+            full = out_of_memory(error)
+            if not full and not isinstance(error, LatchworkError):
+                raise
+            _note(trial, began, error="too little memory for this network" if full else " ".join(str(error).split()))
             study.tell(trial, state=state.FAIL)
         else:
             _note(trial, began, figure=found.figure, folds=list(found.folds))
