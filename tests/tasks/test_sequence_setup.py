@@ -241,6 +241,25 @@ def test_which_metrics_there_are() -> None:
     check_metric("span_f1", Targets("steps", ("B-a", "O"), (1, 1), spans=True))
 
 
+# Probabilities
+
+
+@pytest.mark.parametrize("count", [20, 120])
+def test_a_handful_of_right_answers_makes_nothing_surer(count: int) -> None:
+    """All but one are right, and not by much: the temperature that fits best is far below 1."""
+    setup = given(Classify(), ["a", "b"] * count, split(range(count), range(count, 2 * count), []))
+    truth = [setup.truth[row] for row in setup.split.validation]
+    scores = [np.array([0.5, -0.5]) * (1 if code == 0 else -1) for code in truth]
+    scores[0] = -scores[0]
+    object.__setattr__(setup.pipeline, "scores", lambda encoded: scores)
+    setup.calibrate()
+    if count < 100:
+        assert setup.pipeline.temperature == 1
+        assert any("20 validation sequences are too few to make them surer" in note for note in setup.notes)
+    else:
+        assert setup.pipeline.temperature < 1
+
+
 # Aims
 
 

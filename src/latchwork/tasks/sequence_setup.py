@@ -38,6 +38,9 @@ RARE = 0.2
 FEW = 2000
 """Below so many training sequences those of the validation are worth a second training."""
 
+SHARPENS = 100
+"""Validation sequences from which on a temperature below 1 is believed: where a handful is all right, it goes to 0."""
+
 LOSS_SHARE = 0.1
 """Of the loss in what decides: of two steps with as many right answers the surer one is kept."""
 
@@ -328,7 +331,11 @@ class SequenceSetup:
         if task.calibrate:
             found = metrics.fit_temperature(scores, marks)
             pipeline.temperature = found.value
-            if found.note:
+            if found.value < 1 and len(encoded) < SHARPENS:
+                pipeline.temperature = 1.0
+                few = f"{len(encoded)} validation sequences are too few to make them surer"
+                self.notes.append(f"probabilities are left as they are: {few}")
+            elif found.note:
                 self.notes.append(f"temperature: {found.note}")
         if task.wanted is not None and not task.aim_folds:
             self.choose_threshold(self._validated, list(scores))
