@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -111,7 +112,7 @@ def check_whole(app: App, words: Sequence[str]) -> None:
         for one in apps[-1].assemble_argument_collection(parse_docstring=False)
         for name in one.names
     }
-    for word, following in zip(rest, [*rest[1:], ""], strict=True):
+    for word, following in pairwise([*rest, ""]):
         name, equals, value = word.partition("=")
         value = value if equals else following
         kinds = takes.get(name.replace("_", "-"), set())
