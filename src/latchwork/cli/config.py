@@ -105,7 +105,7 @@ def _expected(error: Exception) -> str:
 def check_whole(app: App, words: Sequence[str]) -> None:
     """Raise :class:`ConfigError` for a fraction where an option takes whole numbers, which would be rounded."""
     chain, apps, rest = app.parse_commands(list(words))
-    if not chain or apps[-1].default_command is None:
+    if not chain or chain[-1].startswith("-") or apps[-1].default_command is None:
         return
     takes = {
         name: set(_leaves(one.hint))
