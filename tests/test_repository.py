@@ -28,10 +28,13 @@ PUBLIC = {
     "RNN",
     "Classify",
     "Forecast",
+    "Generate",
     "Label",
+    "LanguageModel",
     "Model",
     "Network",
     "Recurrent",
+    "Sampling",
     "SequenceModel",
     "Training",
     "Transfer",
@@ -44,7 +47,7 @@ PUBLIC = {
 }
 """What `import latchwork` offers. A name added or taken away is a change for every user: it is made here on purpose."""
 
-OPTIONAL = ("statsmodels", "sklearn", "pandas", "pyarrow", "tokenizers", "PIL", "optuna", "h5py")
+OPTIONAL = ("statsmodels", "sklearn", "pandas", "pyarrow", "tokenizers", "PIL", "optuna", "h5py", "sacrebleu")
 NO_SUCH_IMPORT = ("pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib")
 NO_NETWORK = ("socket", "ssl", "http", "urllib", "ftplib", "requests", "httpx", "aiohttp", "urllib3")
 NO_SUCH_CALL = ("eval", "exec", "compile", "__import__")

@@ -8,10 +8,11 @@ print(model.leaderboard())
 from latchwork.version import __version__  # isort: skip  (the modules below ask for it)
 
 from latchwork.evaluation import compare, cross_validate
+from latchwork.language_model import LanguageModel
 from latchwork.layers import GRU, LSTM, RNN, Network, Recurrent
 from latchwork.model import Model, finetune, fit, load
 from latchwork.sequence_model import SequenceModel
-from latchwork.tasks import Classify, Forecast, Label
+from latchwork.tasks import Classify, Forecast, Generate, Label, Sampling
 from latchwork.training import Training, Transfer
 
 __all__ = [
@@ -20,10 +21,13 @@ __all__ = [
     "RNN",
     "Classify",
     "Forecast",
+    "Generate",
     "Label",
+    "LanguageModel",
     "Model",
     "Network",
     "Recurrent",
+    "Sampling",
     "SequenceModel",
     "Training",
     "Transfer",

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -12,14 +11,24 @@ from torch import Tensor, nn
 
 from latchwork import storage, toml
 from latchwork.cells import Cell
-from latchwork.errors import ConfigError, LatchworkError, ModelFileError
+from latchwork.errors import ConfigError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
+from latchwork.language_model import LanguageModel, fit_language, load_generator
 from latchwork.layers import Network
 from latchwork.modalities import RawTable, read
 from latchwork.sequence_model import SequenceModel, finetune_labelled, fit_labelled, load_labelled
 from latchwork.streaming import Stream, Tracked, column_names, replay
-from latchwork.tasks import Classify, Forecast, ForecastSetup, Label, Pipeline, load_pipeline, save_pipeline
-from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, read_weights
+from latchwork.tasks import (
+    Classify,
+    Forecast,
+    ForecastSetup,
+    Generate,
+    Label,
+    Pipeline,
+    load_pipeline,
+    save_pipeline,
+)
+from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, nothing_left, read_weights
 from latchwork.training import fit as train
 from latchwork.version import __version__
 
@@ -53,8 +62,9 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
 ) -> SequenceModel: ...
+@overload
 def fit(
-    task: Forecast | Classify | Label,
+    task: Generate,
     data: Data,
     *,
     network: Network | None = None,
@@ -63,13 +73,25 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
-) -> "Model | SequenceModel":
+) -> LanguageModel: ...
+def fit(
+    task: Forecast | Classify | Label | Generate,
+    data: Data,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> "Model | SequenceModel | LanguageModel":
     """Train ``task`` on ``data``, score it on what is held back, and return the model.
 
     Args:
-        task: What is asked, and how it is judged: Forecast, Classify or Label.
+        task: What is asked, and how it is judged: Forecast, Classify, Label or Generate.
         data: A file (csv, tsv, parquet, json lines; for Classify and Label also texts, archives, folders of images,
-            see :class:`latchwork.modalities.SourceOptions`) or a frame (pandas, polars, pyarrow).
+            see :class:`latchwork.modalities.SourceOptions`; for Generate a text or a folder of texts, see
+            :class:`latchwork.modalities.CorpusOptions`) or a frame (pandas, polars, pyarrow).
         network: The recurrent network; None: by the data.
         training: How it is trained; None: by the data.
         run: A folder for checkpoints, the log, the model and the report. None: nothing is written.
@@ -85,11 +107,12 @@ def fit(
         raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
     if not isinstance(task, Forecast):
         shared: dict[str, Any] = {"run": folder, "resume": resume, "callbacks": callbacks, "progress": progress}
+        if isinstance(task, Generate):
+            return fit_language(task, data, network=network, training=training, **shared)
         return fit_labelled(task, data, network=network, training=training, **shared)
     raw = read(data, task.table)
     _check_columns(task, raw)
-    began = folder is not None and not folder.exists()
-    try:
+    with nothing_left(folder):
         fitted = train(
             task,
             raw,
@@ -102,10 +125,6 @@ def fit(
             if folder is None
             else f"the same command with --resume (or fit(…, run={str(folder)!r}, resume=True))",
         )
-    except LatchworkError:
-        if began and folder is not None and not any(folder.glob("checkpoints/step-*")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
     setup = fitted.setup
     finished = fitted.outcome.stopped != "interrupted"
     evaluation = evaluate(setup, progress=progress) if finished and len(setup.windows()) else None
@@ -126,7 +145,7 @@ def fit(
 
 
 def finetune(
-    start: "SequenceModel | str | Path | nn.Module | Mapping[str, Tensor]",
+    start: "SequenceModel | LanguageModel | str | Path | nn.Module | Mapping[str, Tensor]",
     data: Data,
     *,
     task: Classify | Label | None = None,
@@ -142,9 +161,9 @@ def finetune(
     """Go on from what was trained before, on other data.
 
     Args:
-        start: A model or its run folder: all of it is taken over, but for a head whose labels are others. Or recurrent
-            layers of another library, all else being new: a torch ``state_dict`` or module, a .safetensors file, or a
-            Keras weights file.
+        start: A model or its run folder: all of it is taken over, but for a head whose labels are others; of a language
+            model its vectors and recurrent layers, for Classify (the default) or Label. Or recurrent layers of another
+            library, all else being new: a torch ``state_dict`` or module, a .safetensors file, or a Keras weights file.
         data: As in :func:`fit`.
         task: None: the model's own, without the files of its data. To change an option of it:
             ``dataclasses.replace(model.pipeline.task, label="tone")``. Of other layers it is needed.
@@ -165,8 +184,13 @@ def finetune(
     source = str(start) if isinstance(start, (str, Path)) else "the model"
     if isinstance(start, (str, Path)) and (Path(start).is_dir() or not Path(start).suffix):
         start = _taught(load(start), str(start))
-    if isinstance(start, SequenceModel):
+    if isinstance(start, LanguageModel):
         begin: Any = start.pipeline
+        if transfer.recurrent:
+            raise ConfigError("recurrent names layers of a weights file; a model of latchwork is taken as a whole")
+        task = Classify() if task is None else task
+    elif isinstance(start, SequenceModel):
+        begin = start.pipeline
         if transfer.recurrent:
             raise ConfigError("recurrent names layers of a weights file; a model of latchwork is taken as a whole")
         task = inherited(begin.task) if task is None else task
@@ -191,7 +215,7 @@ def finetune(
     )
 
 
-def _taught(model: "Model | SequenceModel", name: str) -> SequenceModel:
+def _taught(model: "Model | SequenceModel | LanguageModel", name: str) -> "SequenceModel | LanguageModel":
     if isinstance(model, Model):
         raise ConfigError(
             f"{name} holds a forecaster, and fine-tuning is for classify and label; a forecaster takes in new rows "
@@ -200,7 +224,7 @@ def _taught(model: "Model | SequenceModel", name: str) -> SequenceModel:
     return model
 
 
-def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model | SequenceModel":
+def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model | SequenceModel | LanguageModel":
     """Read a run folder (or its model folder). Cells of one's own are named in ``cells``: a file never brings code."""
     folder = run_folder(run)
     inner = folder / "model"
@@ -208,6 +232,8 @@ def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "
     named = config.get("task") if isinstance(config, dict) else None
     if isinstance(named, dict) and named.get("name") in ("classify", "label"):
         return load_labelled(folder, cells)
+    if isinstance(named, dict) and named.get("name") == "generate":
+        return load_generator(folder, cells)
     pipeline = load_pipeline(inner, cells)
     scores = folder / "leaderboard.json"
     return Model(

@@ -10,6 +10,7 @@ EXTRAS = {
     "sklearn": ("classify", "metrics and classic baselines"),
     "scipy": ("classify", "features of words"),
     "tokenizers": ("text", "texts"),
+    "sacrebleu": ("text", "BLEU and chrF"),
     "PIL": ("image", "images"),
     "optuna": ("tune", "searches for options"),
     "h5py": ("export", "Keras weights"),

@@ -1,10 +1,8 @@
 """A trained classifier or labeller: what the front door gives for these tasks. It holds no logic of its own."""
 
-import contextlib
 import dataclasses
 import shlex
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -14,7 +12,7 @@ import polars as pl
 
 from latchwork import storage, toml
 from latchwork.cells import Cell
-from latchwork.errors import ConfigError, LatchworkError
+from latchwork.errors import ConfigError
 from latchwork.evaluation import (
     Finding,
     Scoreboard,
@@ -29,6 +27,7 @@ from latchwork.evaluation import (
 from latchwork.evaluation.sequence_score import Method, model_method, truth_of
 from latchwork.layers import Network
 from latchwork.tasks import (
+    LanguagePipeline,
     SequencePipeline,
     SequenceSetup,
     SequenceTask,
@@ -36,7 +35,7 @@ from latchwork.tasks import (
     read_examples,
     save_sequences,
 )
-from latchwork.tasks.sequence_file import plain
+from latchwork.tasks.saved import plain
 from latchwork.training import (
     Callback,
     FittedSequences,
@@ -47,6 +46,7 @@ from latchwork.training import (
     Transfer,
     finetune_sequences,
     fit_sequences,
+    nothing_left,
 )
 from latchwork.version import __version__
 
@@ -66,7 +66,7 @@ def fit_labelled(
 ) -> "SequenceModel":
     """Train, score on the sequences held back, audit the split, and write the run folder."""
     kind, labelled = read_examples(task, data)
-    with _nothing_left(run):
+    with nothing_left(run):
         fitted = fit_sequences(
             task,
             kind,
@@ -82,7 +82,7 @@ def fit_labelled(
 
 
 def finetune_labelled(
-    start: SequencePipeline | Foreign,
+    start: SequencePipeline | LanguagePipeline | Foreign,
     data: Any,
     *,
     source: str,
@@ -97,9 +97,9 @@ def finetune_labelled(
     show: Callable[[Takeover], None] | None = None,
 ) -> "SequenceModel":
     """As :func:`fit_labelled`, from a trained model or other layers on; the model as it was is one of the rivals."""
-    own = None if isinstance(start, Foreign) else start.modality.kind
+    own = None if isinstance(start, Foreign) else "text" if isinstance(start, LanguagePipeline) else start.modality.kind
     kind, labelled = read_examples(task, data, kind=own)
-    with _nothing_left(run):
+    with nothing_left(run):
         tuned = finetune_sequences(
             start,
             task,
@@ -120,18 +120,6 @@ def finetune_labelled(
     if run is not None:
         storage.write_json(run / "transfer.json", tuned.takeover.to_dict())
     return model
-
-
-@contextlib.contextmanager
-def _nothing_left(run: Path | None) -> Iterator[None]:
-    """On an error before the first checkpoint, a folder that was not there before is not there afterwards."""
-    began = run is not None and not run.exists()
-    try:
-        yield
-    except LatchworkError:
-        if began and run is not None and not any(run.glob("checkpoints/step-*")):
-            shutil.rmtree(run, ignore_errors=True)
-        raise
 
 
 def _finished(

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from latchwork.evaluation import Finding
+from latchwork.modalities import Finding as Written
 from latchwork.modalities import RawTable, Text
 from latchwork.tasks import SequenceSetup
 
@@ -64,6 +65,15 @@ def print_examples(setup: SequenceSetup, findings: Sequence[Finding], console: C
     for finding in findings:
         color = {"leak": "bold red", "suspect": "yellow"}.get(finding.severity, "dim")
         console.print(f"  [{color}]·[/] {escape(str(finding))}", highlight=False)
+    console.print()
+
+
+def print_writing(lines: Sequence[str], findings: Sequence[Written], console: Console) -> None:
+    """What each part of a text holds, then what a person should look at."""
+    for line in lines:
+        console.print(f"  {escape(line)}", style="dim", highlight=False)
+    for finding in findings:
+        console.print(f"  [yellow]·[/] {escape(str(finding))}", highlight=False)
     console.print()
 
 

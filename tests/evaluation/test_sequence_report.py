@@ -29,7 +29,8 @@ from latchwork.evaluation import (
 from latchwork.evaluation import sequence_report_examples as examples
 from latchwork.evaluation import sequence_report_figures as draw
 from latchwork.evaluation import sequence_report_sections as sections
-from latchwork.evaluation.sequence_report import SequenceReport, render_sequences, verdict_of
+from latchwork.evaluation.card_parts import verdict_of
+from latchwork.evaluation.sequence_report import SequenceReport, render_sequences
 from latchwork.evaluation.sequence_report_small import png, sparks, thumbnail
 from latchwork.evaluation.sequence_report_view import SequenceView
 from latchwork.evaluation.svg import NAMESPACE, write
@@ -172,7 +173,7 @@ def test_every_kind_of_question_has_a_page_and_a_card(kind: str) -> None:
     reader = checked(report)
     assert report.evaluation is not None
     board = report.evaluation.scoreboard
-    headline, reserve = verdict_of(SequenceView(report))
+    headline, reserve = verdict_of(SequenceView(report).board)
     assert headline[1:].rstrip(".") in reader.text
     assert headline.rstrip(".").lower() in board.verdict().lower()
     assert reserve in reader.text

@@ -11,7 +11,7 @@ import pytest
 from latchwork.errors import ConfigError, LatchworkError, ModelFileError
 from latchwork.layers import Augment, Network
 from latchwork.tasks import Classify, Label, SequencePipeline, load_sequences, read_examples, save_sequences, task_from
-from latchwork.tasks.sequence_file import plain
+from latchwork.tasks.saved import plain
 from latchwork.training import Training, fit_sequences
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

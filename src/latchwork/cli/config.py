@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from latchwork.errors import ConfigError, did_you_mean
 from latchwork.layers import Network
-from latchwork.tasks import Classify, Forecast, Label
+from latchwork.tasks import Classify, Forecast, Generate, Label
 from latchwork.training import Training
 
-TASKS: dict[str, Any] = {"forecast": Forecast, "classify": Classify, "label": Label}
+TASKS: dict[str, Any] = {"forecast": Forecast, "classify": Classify, "label": Label, "generate": Generate}
 COMMANDS = ("train", "tune", "backtest", "compare")
 
 

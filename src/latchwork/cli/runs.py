@@ -8,6 +8,7 @@ from pathlib import Path
 from latchwork import storage
 from latchwork.cli.base import app, err, out
 from latchwork.errors import ConfigError, DataError, LatchworkError
+from latchwork.language_model import LanguageModel
 from latchwork.model import Model, load, run_folder, write_frame
 from latchwork.sequence_model import SequenceModel
 from latchwork.view import telling
@@ -20,12 +21,12 @@ def evaluate(run: Path, data: Path | None = None, /) -> None:
     Args:
         run: Run folder.
         data: A file with the columns of the training file, labels too. Of a forecaster its last rows are scored, of a
-            classifier or labeller every sequence.
+            classifier or labeller every sequence, of a language model the whole text.
     """
     model = load(run)
     if data is None:
         model.leaderboard().print(out)
-    elif isinstance(model, SequenceModel):
+    elif isinstance(model, (SequenceModel, LanguageModel)):
         model.evaluate(data).scoreboard.print(out)
     else:
         with telling(err) as tell:
@@ -48,6 +49,8 @@ def predict(run: Path, data: Path | None = None, /, *, future: Path | None = Non
         if data is None or future is not None:
             raise ConfigError(f"a model of the task {model.pipeline.name} answers a file: latchwork predict {run} file")
         frame = model.predict(data)
+    elif isinstance(model, LanguageModel):
+        raise ConfigError(f"a language model continues texts: latchwork generate {run} --prompt TEXT")
     else:
         frame = model.predict(data, future=future)
     if output is None:
@@ -59,7 +62,7 @@ def predict(run: Path, data: Path | None = None, /, *, future: Path | None = Non
 
 def _forecaster(run: Path, what: str) -> Model:
     model = load(run)
-    if isinstance(model, SequenceModel):
+    if not isinstance(model, Model):
         raise ConfigError(f"{what} is for forecasters, and {run} holds a model of the task {model.pipeline.name}")
     return model
 

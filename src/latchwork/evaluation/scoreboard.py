@@ -61,6 +61,7 @@ class Scoreboard:
     table     per class: name, precision, recall, F1, how many; empty for numbers
     confusion [true, said] counts; empty for numbers and labels of steps with many classes
     undefined why the model has no main figure, where it has none
+    what      what was counted: sequences, or tokens of a text
     """
 
     rows: tuple[ScoreRow, ...]
@@ -75,6 +76,7 @@ class Scoreboard:
     table: tuple[dict[str, Any], ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     undefined: str = ""
+    what: str = "sequence"
 
     def row(self, name: str) -> ScoreRow:
         """The row of one method."""
@@ -133,7 +135,7 @@ class Scoreboard:
             lists = {name: tuple(saved[name]) for name in ("metrics", "notes", "classes")}
             confusion = tuple(tuple(row) for row in saved["confusion"])
             rest = {name: saved[name] for name in ("main", "titles", "count", "unit")}
-            rest["undefined"] = saved.get("undefined", "")
+            rest |= {"undefined": saved.get("undefined", ""), "what": saved.get("what", "sequence")}
             return cls(rows=rows, versus=versus, table=table, confusion=confusion, **lists, **rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(f"the file of scores is damaged: {error!r}; train the model anew") from error
@@ -145,7 +147,7 @@ class Scoreboard:
         if left_out:
             caption += f" Not shown here: {', '.join(left_out)}."
         table = Table(
-            title=f"Scores on {self.count:,} held-back {'sequence' if self.count == 1 else 'sequences'}\n",
+            title=f"Scores on {self.count:,} held-back {self.what}{'' if self.count == 1 else 's'}\n",
             caption=Text(f"\n{caption}"),
             box=SIMPLE_HEAD,
             title_justify="left",

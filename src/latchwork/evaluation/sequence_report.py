@@ -1,6 +1,5 @@
 """report.html and card.md of a classifier or labeller: how good it is beside what, and why; nothing is loaded."""
 
-import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -8,10 +7,9 @@ from latchwork import storage
 from latchwork.evaluation import sequence_report_data as about
 from latchwork.evaluation import sequence_report_examples as examples
 from latchwork.evaluation import sequence_report_sections as sections
+from latchwork.evaluation.card_parts import figures_table, plain, verdict_of
 from latchwork.evaluation.report_parts import page
-from latchwork.evaluation.scoreboard import figure, interval
 from latchwork.evaluation.sequence_report_view import SequenceReport, SequenceView
-from latchwork.evaluation.svg import clean
 from latchwork.evaluation.svg import element as h
 from latchwork.version import __version__
 
@@ -47,7 +45,7 @@ def _top(view: SequenceView, shown: list[Element]) -> Element:
         headline = "Trained, and not yet scored"
         lead = "No sequences were held back for a test, so nothing here says how good the answers are."
     else:
-        headline, reserve = verdict_of(view)
+        headline, reserve = verdict_of(view.board)
         lead = (
             f"Judged by {view.title} on {view.board.count:,} sequence{'' if view.board.count == 1 else 's'} that no "
             "method had seen; brackets are 95% intervals."
@@ -62,19 +60,6 @@ def _top(view: SequenceView, shown: list[Element]) -> Element:
         h("p", lead, cls="lead"),
         h("nav", *links, aria_label="Contents"),
     )
-
-
-def verdict_of(view: SequenceView) -> tuple[str, str]:
-    """The verdict, and the interval and reservations that follow it."""
-    whole = view.board.verdict()
-    headline, bracket, rest = re.sub(r" \((95% interval .*?)\)", "\n\\1\n", whole, count=1).partition("\n")
-    between, _, after = rest.partition("\n")
-    headline = headline[:1].upper() + headline[1:] + ("." if bracket else "")
-    if not bracket:
-        return headline, ""
-    after = re.sub("^[:,; ]+", "", after)
-    reserve = f"{between[:1].upper()}{between[1:]}." + (f" {after[:1].upper()}{after[1:]}." if after else "")
-    return headline.removesuffix(".."), reserve
 
 
 def _alarm(view: SequenceView) -> str:
@@ -93,14 +78,14 @@ def sequence_card(report: SequenceReport) -> str:
     """What the model is, in a page of Markdown."""
     view = SequenceView(report)
     task, pipeline = view.pipeline.name, view.pipeline
-    lines = [f"# {task}: {_plain(view.name)}", ""]
+    lines = [f"# {task}: {plain(view.name)}", ""]
     if report.evaluation is None:
         lines += ["Not scored: no sequences were held back."]
     else:
         verdict = view.board.verdict()
-        lines += [_plain(verdict[:1].upper() + verdict[1:]) + ".", "", *_figures(view)]
+        lines += [plain(verdict[:1].upper() + verdict[1:]) + ".", "", *figures_table(view.board)]
         if view.reached and pipeline.chosen is not None:
-            lines += ["", _plain(sections.threshold_verdict(view))]
+            lines += ["", plain(sections.threshold_verdict(view))]
     weights = sum(parameter.numel() for parameter in pipeline.module.parameters())
     names = view.targets.classes
     labels = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
@@ -111,13 +96,13 @@ def sequence_card(report: SequenceReport) -> str:
         "## What it is",
         "",
         f"Made with latchwork {__version__}, seed {view.options.seed}, {weights:,} parameters.",
-        f"Data: {_plain(view.name)} (sha256 {view.labelled.sha256}): {parts} sequences.",
-        *([f"Labels: {_plain(labels)}."] if names else []),
-        *(f"{_plain(line[:1].upper() + line[1:])}." for line in about.read_lines(view)),
+        f"Data: {plain(view.name)} (sha256 {view.labelled.sha256}): {parts} sequences.",
+        *([f"Labels: {plain(labels)}."] if names else []),
+        *(f"{plain(line[:1].upper() + line[1:])}." for line in about.read_lines(view)),
         "",
         "## Before it is used",
         "",
-        *([f"- {_plain(str(one))}" for one in bad] or ["- The leak audit found nothing to worry about."]),
+        *([f"- {plain(str(one))}" for one in bad] or ["- The leak audit found nothing to worry about."]),
         "- The figures hold as far as new sequences are like those of the test part.",
         "- It always answers: a sequence that is none of its labels gets one of them.",
         "",
@@ -125,20 +110,3 @@ def sequence_card(report: SequenceReport) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _figures(view: SequenceView) -> list[str]:
-    board = view.board
-    names = [board.main, *(name for name in board.metrics if name != board.main)]
-    rows = ["| | " + " | ".join(_plain(board.titles[name]) for name in names) + " |", "|---" * (len(names) + 1) + "|"]
-    for row in board.rows:
-        cells = [figure(row.values[name]) if name in row.values else "" for name in names]
-        if interval(row):
-            cells[0] += f" ({interval(row)})"
-        rows.append(f"| {_plain(row.name)} | " + " | ".join(cells) + " |")
-    return rows
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is: nothing in it is a tag, a link or a column."""
-    return re.sub(r"([\\`*_\[\]<|#~])", r"\\\1", re.sub(r"\s+", " ", clean(text))).replace("\\<", "&lt;")

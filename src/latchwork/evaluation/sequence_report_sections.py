@@ -1,11 +1,12 @@
 """The sections of the report of a classifier or labeller that say how good it is."""
 
 import math
+from typing import Any, Protocol
 from xml.etree.ElementTree import Element
 
 from latchwork.evaluation import sequence_report_figures as draw
 from latchwork.evaluation.report_parts import HALF, bullets, facts, half, pair, picture, section, table
-from latchwork.evaluation.scoreboard import figure, interval
+from latchwork.evaluation.scoreboard import Scoreboard, figure, interval
 from latchwork.evaluation.sequence_report_view import FIGURES, SequenceView
 from latchwork.evaluation.svg import element as h
 from latchwork.evaluation.svg_ticks import number
@@ -15,7 +16,20 @@ ROWS = 60
 """Classes that a table lists."""
 
 
-def score(view: SequenceView) -> Element:
+class Scored(Protocol):
+    """What a section of scores is made from."""
+
+    @property
+    def board(self) -> Scoreboard: ...
+    @property
+    def model(self) -> Any: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+def score(view: Scored) -> Element:
     """Every method on the same sequences: dots on the bars of their intervals, then all figures."""
     board = view.board
     headers = ["method", board.titles[board.main], "95% interval"]
@@ -27,7 +41,9 @@ def score(view: SequenceView) -> Element:
         cells = [row.name, figure(row.values.get(board.main, math.nan)) or "–", interval(row) or "–"]
         cells += [figure(row.values.get(name, math.nan)) or "–" for name in others]
         rows.append(cells)
-    unit = {"sequence": "sequences", "entity": "whole entities"}.get(board.unit, board.unit)
+    unit = {"sequence": "sequences", "entity": "whole entities", "stretch of text": "stretches of text"}.get(
+        board.unit, board.unit
+    )
     notes = [f"{row.name}: {row.note}" for row in board.rows if row.note] + list(board.notes)
     lower = [board.titles[name] for name in board.metrics if name in LOWER_IS_BETTER and name in (*others, board.main)]
     caption = f"All figures; higher is better{f', but for {_and(lower)}' if lower else ''}."
@@ -37,7 +53,7 @@ def score(view: SequenceView) -> Element:
         "Score",
         h(
             "p",
-            f"All methods answered for the same {_many(board.count, 'sequence')}, which none had seen.",
+            f"All methods answered for the same {_many(board.count, board.what)}, which none had seen.",
             cls="quiet",
         ),
         picture(
@@ -60,7 +76,7 @@ def score(view: SequenceView) -> Element:
     )
 
 
-def _differences(view: SequenceView) -> Element:
+def _differences(view: Scored) -> Element:
     rows = []
     order = {row.name: place for place, row in enumerate(view.board.rows)}
     for one in sorted(view.board.versus, key=lambda one: order[one.rival]):

@@ -1,12 +1,16 @@
 """Layers: cells run over sequences and stepped, alone, stacked, in both directions; drop-ins for torch.nn's."""
 
+from latchwork.layers.attention import ATTENTIONS, Attended, Attention, AttentionKind, check_attention
 from latchwork.layers.augment import Augment
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.bind import bound
 from latchwork.layers.convolutions import Convolution, Convolutions
 from latchwork.layers.crf import CRF, NO_LABEL, Allowed, bio_rules
+from latchwork.layers.decoder import AttentionDecoder
 from latchwork.layers.dropin import GRU, LSTM, RNN
 from latchwork.layers.encoders import InputEncoder, LetterReader
+from latchwork.layers.language import NextToken
+from latchwork.layers.memory import DecoderState, Memory, Steps
 from latchwork.layers.network import Network
 from latchwork.layers.norm import BatchNorm, LayerNorm
 from latchwork.layers.pooling import POOLINGS, Pooling, PoolingKind, check_pooling
@@ -20,6 +24,7 @@ from latchwork.layers.regularize import (
     drop_weights,
     dropout,
     fold,
+    locked_dropout,
     mask,
     regularized,
 )
@@ -28,6 +33,7 @@ from latchwork.layers.stack import Stack
 from latchwork.layers.start import start
 
 __all__ = [
+    "ATTENTIONS",
     "CRF",
     "GRU",
     "LSTM",
@@ -36,26 +42,35 @@ __all__ = [
     "RIVALS",
     "RNN",
     "Allowed",
+    "Attended",
+    "Attention",
+    "AttentionDecoder",
+    "AttentionKind",
     "Augment",
     "BatchNorm",
     "Bidirectional",
     "Convolution",
     "Convolutions",
+    "DecoderState",
     "Dropout",
     "FeedForward",
     "InputEncoder",
     "LayerNorm",
     "LetterReader",
+    "Memory",
     "Network",
+    "NextToken",
     "Pooling",
     "PoolingKind",
     "Recurrent",
     "RecurrentDropout",
     "Stack",
+    "Steps",
     "Transformer",
     "Zoneout",
     "bio_rules",
     "bound",
+    "check_attention",
     "check_pooling",
     "check_rate",
     "check_rival",
@@ -63,6 +78,7 @@ __all__ = [
     "drop_weights",
     "dropout",
     "fold",
+    "locked_dropout",
     "mask",
     "regularized",
     "rival",

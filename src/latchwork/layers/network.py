@@ -34,6 +34,8 @@ class Network:
         Layers on top of each other.
     dropout
         Part of what passes between layers that is dropped in training, from 0 to below 1. None: the task decides.
+    variational
+        What dropout drops between layers is the same at every step of a sequence.
     recurrent_dropout
         Part of the state that the recurrent products don't see, the same at every step of a sequence.
     zoneout
@@ -61,6 +63,7 @@ class Network:
     hidden_size: int | None = None
     layers: int = 1
     dropout: float | None = None
+    variational: bool = False
     recurrent_dropout: float = 0.0
     zoneout: float = 0.0
     weight_drop: float = 0.0
@@ -126,7 +129,9 @@ class Network:
             kind = getattr(kind, "above", kind)
             width = layer.output_size
             layers.append(layer)
-        stack = Stack(layers, dropout=options.dropout, residual=self.residual, norm=self.norm)
+        stack = Stack(
+            layers, dropout=options.dropout, variational=self.variational, residual=self.residual, norm=self.norm
+        )
         return stack.to(device=device, dtype=dtype)
 
     def _layer(self, kind: type[Cell], input_size: int, hidden_size: int, *, reverse: bool = False) -> Recurrent:

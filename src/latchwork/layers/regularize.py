@@ -82,6 +82,18 @@ def dropout(x: Float[Tensor, "..."], p: float, key: Int[Tensor, ""], site: int =
     return x * mask(x.shape, p, key, site, device=x.device, dtype=x.dtype) if check_rate("p", p) else x
 
 
+def locked_dropout(
+    x: Float[Tensor, "batch time features"], p: float, key: Int[Tensor, ""], site: int = 0
+) -> Float[Tensor, "batch time features"]:
+    """x [batch, time, features] times a mask that is the same at every step of a row.
+
+    Source: Gal & Ghahramani 2016, arXiv:1512.05287.
+    """
+    if not check_rate("p", p):
+        return x
+    return x * mask((x.shape[0], 1, x.shape[2]), p, key, site, device=x.device, dtype=x.dtype)
+
+
 class Dropout(nn.Module):
     """``torch.nn.Dropout`` with masks from the counter: one draw of a key each time in training, none otherwise."""
 

@@ -11,7 +11,7 @@ from latchwork.kernels import Choice, Session, ragged
 from latchwork.layers.bidirectional import Bidirectional
 from latchwork.layers.norm import check_norm, norm_layer
 from latchwork.layers.recurrent import Recurrent
-from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold, regularized
+from latchwork.layers.regularize import OUTPUT, check_rate, draw_key, dropout, fold, locked_dropout, regularized
 from latchwork.sequences import mask_from_lengths
 from latchwork.types import Bool, Float, Int, Tensor
 
@@ -24,7 +24,8 @@ class Stack(nn.Module):
         x₁ = layer₀(x₀)
         xₖ₊₁ = layerₖ(dropout(norm(xₖ)))             k = 1, 2, …      with residual: + xₖ where the widths agree
 
-    dropout: of what passes between layers, never of the inputs or of the last outputs, as torch.nn's. residual: each
+    dropout: of what passes between layers, never of the inputs or of the last outputs, as torch.nn's. variational: its
+    masks are the same at every step (Gal & Ghahramani 2016, arXiv:1512.05287). residual: each
     layer adds its input to its output where both are equally wide, the first layer too; where they are not (usually
     the first layer), the connection is left out rather than made of weights of its own. norm: None, ``layer`` or
     ``batch``, between layers, inside the residual connection. The state is a tuple over the layers: the cell's
@@ -36,6 +37,7 @@ class Stack(nn.Module):
         layers: Sequence[Layer],
         *,
         dropout: float = 0.0,
+        variational: bool = False,
         residual: bool = False,
         norm: str | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class Stack(nn.Module):
                 )
         self.layers = nn.ModuleList(layers)
         self.dropout = check_rate("dropout", dropout)
+        self.variational = variational
         self.residual = residual
         check_norm(norm)
         self.norm = norm
@@ -105,7 +108,7 @@ class Stack(nn.Module):
             own = None if key is None else fold(key, index)
             below = self._between(index, inputs, lengths)
             if index and between and own is not None:
-                below = dropout(below, self.dropout, own, OUTPUT)
+                below = (locked_dropout if self.variational else dropout)(below, self.dropout, own, OUTPUT)
             outputs, final = layer(below, states[index], lengths=lengths, resets=resets, key=own)
             inputs = self._joined(inputs, outputs)
             after.append(final)
@@ -165,4 +168,4 @@ class Stack(nn.Module):
         return state
 
     def extra_repr(self) -> str:
-        return f"dropout={self.dropout}, residual={self.residual}, norm={self.norm}"
+        return f"dropout={self.dropout}, variational={self.variational}, residual={self.residual}, norm={self.norm}"

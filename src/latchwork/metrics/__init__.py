@@ -28,6 +28,7 @@ from latchwork.metrics.forecast import (
 )
 from latchwork.metrics.graded import number, ordinal
 from latchwork.metrics.intervals import Conformal, mirrored
+from latchwork.metrics.language import LanguageScore, language_difference, language_score
 from latchwork.metrics.multilabel import MultiLabel, multi_label
 from latchwork.metrics.paired import (
     DieboldMariano,
@@ -52,6 +53,7 @@ from latchwork.metrics.resample import (
 from latchwork.metrics.scores import LOWER_IS_BETTER, Composite, Scores, composite, perplexity, score_intervals
 from latchwork.metrics.spans import Span, SpanScores, span_scores, spans_of
 from latchwork.metrics.threshold import Aim, Threshold, choose_threshold
+from latchwork.metrics.translation import TextScore, bleu, chrf, closeness, copied, repeated, rouge
 from latchwork.metrics.weighted import classification_intervals
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "DieboldMariano",
     "Difference",
     "Interval",
+    "LanguageScore",
     "McNemar",
     "MultiLabel",
     "Reliability",
@@ -73,8 +76,10 @@ __all__ = [
     "SpanScores",
     "Spread",
     "Temperature",
+    "TextScore",
     "Threshold",
     "absolute_errors",
+    "bleu",
     "bootstrap",
     "bootstrap_each",
     "bootstrap_mean",
@@ -82,13 +87,18 @@ __all__ = [
     "bootstrap_sums",
     "calibration_error",
     "choose_threshold",
+    "chrf",
     "classification",
     "classification_intervals",
+    "closeness",
     "composite",
+    "copied",
     "coverage",
     "diebold_mariano",
     "fit_temperature",
     "interval_width",
+    "language_difference",
+    "language_score",
     "mae",
     "mase",
     "mcnemar",
@@ -104,8 +114,10 @@ __all__ = [
     "precision_recall_curve",
     "proportion",
     "reliability",
+    "repeated",
     "rmse",
     "roc_curve",
+    "rouge",
     "scaled_crps",
     "scaled_errors",
     "score_intervals",

@@ -16,9 +16,12 @@ Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 LOWER_IS_BETTER = frozenset(
-    {"brier", "log_loss", "calibration_error", "hamming", "mae", "mae_steps", "rmse", "perplexity"}
-)
-UNBOUNDED = frozenset({"log_loss", "mae", "mae_steps", "rmse", "r2", "perplexity"})
+    {
+        "brier", "log_loss", "calibration_error", "hamming", "mae", "mae_steps", "rmse", "perplexity",
+        "bits_per_character", "nats",
+    }
+)  # fmt: skip
+UNBOUNDED = frozenset({"log_loss", "mae", "mae_steps", "rmse", "r2", "perplexity", "bits_per_character", "nats"})
 """Figures with no scale of their own between 0 (or -1) and 1."""
 
 

@@ -29,6 +29,7 @@ MAX_BYTES = 4 << 30
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 _SEPARATORS = (",", ";", "\t", "|")
+_EXAMPLE = 'text="2", label="1"'
 _TEXT_NAMES = ("text", "sentence", "message", "content", "review", "tokens")
 _LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "tags")
 
@@ -53,17 +54,20 @@ class Cells:
     sha256: str
     headed: bool = True
 
-    def need(self, column: str, role: str) -> list[Any]:
-        """A column that must be there; raises :class:`DataError` with what the file has."""
+    def need(self, column: str, role: str, example: str = "") -> list[Any]:
+        """A column that must be there; raises :class:`DataError` with what the file has.
+
+        example  how columns are given by number: of labelled texts as there
+        """
         if column in self.columns:
             return self.columns[column]
         known = list(self.columns)
         shown = ", ".join(_short(name) for name in known[:8]) + (", …" if len(known) > 8 else "")
         hint = did_you_mean(column, known) or f"; name the right one with {role}="
-        if role == "text" and not hint.startswith("; did"):
+        if role == "text" and not example and not hint.startswith("; did"):
             hint += "; for measurements give id= or columns="
         if self.headed and len(known) > 1 and not hint.startswith("; did"):
-            hint += ', or, if line 1 is no header, give the columns by number, as in text="2", label="1"'
+            hint += f", or, if line 1 is no header, give the columns by number, as in {example or _EXAMPLE}"
         raise DataError(f'{self.name}: there is no column "{column}" ({role}){hint} (columns: {shown})')
 
 
@@ -108,9 +112,10 @@ def _member(archive: zipfile.ZipFile, path: Path, inside: str) -> str:
         if inside not in names:
             raise DataError(f'{path.name} holds no file "{inside}"{did_you_mean(inside, names)}')
         return inside
+    sizes = {one.filename: one.file_size for one in archive.infolist()}
     names = [name for name in names if name.lower().endswith(KINDS) and not name.startswith("__MACOSX/")] or names
     if len(names) != 1:
-        example = f"; name one, as in {path.name}/{names[0]}" if names else ""
+        example = f"; name one, as in {path.name}/{max(names, key=sizes.__getitem__)}" if names else ""
         raise DataError(f"{path.name} holds {len(names)} files that could be meant, expected one{example}")
     return names[0]
 
@@ -118,18 +123,30 @@ def _member(archive: zipfile.ZipFile, path: Path, inside: str) -> str:
 def open_text(source: str | Path) -> TextFile:
     """Read a text file whole. Raises :class:`DataError`: not found, of no known kind, damaged, or not UTF-8."""
     if str(source) == "-":
-        name, kind, data = "standard input", "", sys.stdin.buffer.read(MAX_BYTES + 1)
+        name, kind, data = "standard input", "", _standard_input()
     else:
         name, kind, data = _read(source)
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{name}: more than {MAX_BYTES:,} bytes once unpacked; split the file")
     text = _decode(data, name)
     if not text.strip():
         raise DataError(f"{name}: the file is empty; expected texts")
-    text = text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
     # not splitlines: a text may hold U+2028 or U+0085
     lines = text.removesuffix("\n").split("\n")
     return TextFile(name, kind or _guess(text), lines, hashlib.sha256(data).hexdigest())
+
+
+def read_whole(source: str | Path) -> tuple[str, str, str]:
+    """(name, text, sha256) of a file of text, whatever its ending says; lines end with a newline, also the last one
+    where it did. Raises :class:`DataError` as :func:`open_text` does, but an empty file is an empty text."""
+    if str(source) == "-":
+        name, data = "standard input", _standard_input()
+    else:
+        with stream(source) as (name, file):
+            data = file.read(MAX_BYTES + 1)
+    return name, _decode(data, name), hashlib.sha256(data).hexdigest()
+
+
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _read(source: str | Path) -> tuple[str, str, bytes]:
@@ -151,9 +168,11 @@ def _guess(text: str) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{name}: more than {MAX_BYTES:,} bytes once unpacked; split the file")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     try:
-        return data.decode(encoding).removeprefix("\ufeff")
+        text = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
@@ -161,6 +180,7 @@ def _decode(data: bytes, name: str) -> str:
             f"{name}: line {line}, byte {column}: 0x{data[error.start]:02x} is not {encoding} text; "
             "save the file as UTF-8"
         ) from error
+    return text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
 
 
 def read_cells(source: Any, wanted: Mapping[str, str | None]) -> Cells:

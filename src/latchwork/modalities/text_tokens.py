@@ -47,7 +47,7 @@ _ALL = 1 << 40  # words
 _CHUNK = 1_000  # an Encoding takes some hundred bytes a token
 
 _END = r"(?![\p{L}\p{M}\p{N}])"
-_WORD = "|".join(
+WORD = "|".join(
     (
         r"</?[A-Za-z][^<>\s]{0,20}\s*/?>",
         r"[\p{Han}\p{Hiragana}\p{Katakana}ー]",
@@ -112,6 +112,11 @@ def keep(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     return smaller
 
 
+def fixed(kind: Unit, tokens: Sequence[str], *, lowercase: bool) -> Tokenizer:
+    """A tokenizer that knows these tokens, and the special ones before them. Not for pieces."""
+    return _assemble(kind, (*SPECIAL, *tokens), (), lowercase, zeros=False)
+
+
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
     """The tokens in the order of their numbers."""
     numbers = tokenizer.get_vocab(with_added_tokens=False)
@@ -159,7 +164,7 @@ def _assemble(
         steps += [clean.Replace(library.Regex(r"\s+"), " "), clean.Strip()]
         tokenizer.pre_tokenizer = cut.Sequence([cut.Metaspace(), cut.Punctuation("contiguous")])
     elif kind != "given":
-        pattern, behaviour = (_WORD, "removed") if kind == "word" else (r"[\s\S]", "isolated")
+        pattern, behaviour = (WORD, "removed") if kind == "word" else (r"[\s\S]", "isolated")
         tokenizer.pre_tokenizer = cut.Split(library.Regex(pattern), behaviour, invert=kind == "word")
     tokenizer.normalizer = clean.Sequence(steps)
     return tokenizer

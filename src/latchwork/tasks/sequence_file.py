@@ -3,24 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from latchwork import storage
 from latchwork.cells import Cell
-from latchwork.errors import ConfigError, DataError, ModelFileError, did_you_mean
-from latchwork.layers import Augment, Network
-from latchwork.tasks.classify import Classify
-from latchwork.tasks.label import Label
-from latchwork.tasks.sequence_pipeline import MODALITIES, SequencePipeline, SequenceTask, build
+from latchwork.errors import DataError, ModelFileError
+from latchwork.layers import Network
+from latchwork.tasks.saved import plain, task_from
+from latchwork.tasks.sequence_pipeline import MODALITIES, SequencePipeline, build
 from latchwork.tasks.targets import Targets
 
 FORMAT = 1
-TASKS: dict[str, Any] = {"classify": Classify, "label": Label}
 
 
 class SequenceFile(BaseModel):
@@ -112,33 +109,3 @@ def load_sequences(folder: Path, cells: Mapping[str, type[Cell]] | None = None) 
     module.load_state_dict(weights)
     module.eval()
     return SequencePipeline(modality, task, network, targets, module, file.temperature, file.threshold)
-
-
-def plain(task: SequenceTask) -> dict[str, Any]:
-    """The options as JSON holds them."""
-    return TypeAdapter(type(task)).dump_python(task, mode="json")
-
-
-def task_from(options: Mapping[str, Any]) -> SequenceTask:
-    """The task from plain values; an unknown name is a ConfigError that says which was meant."""
-    kind = TASKS.get(str(options.get("name")))
-    if kind is None:
-        raise ConfigError(f'no task is called "{options.get("name")}"; expected {", ".join(TASKS)}')
-    known = {one.name for one in fields(kind)}
-    values = {name: value for name, value in options.items() if name != "name"}
-    for name in values:
-        if name not in known:
-            raise ConfigError(f'{options["name"]} has no option "{name}"{did_you_mean(name, known)}')
-    augment = {one.name for one in fields(Augment)}
-    given = options.get("augment")
-    for name in given if isinstance(given, Mapping) else ():
-        if name not in augment:
-            raise ConfigError(f'augment has no option "{name}"{did_you_mean(str(name), augment)}')
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"option {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
-
-
-__all__ = ["TASKS", "SequenceFile", "load_sequences", "plain", "save_sequences", "task_from"]

@@ -41,6 +41,9 @@ FEW = 2000
 SHARPENS = 100
 """Validation sequences from which on a temperature below 1 is believed: where a handful is all right, it goes to 0."""
 
+ENOUGH = 100
+"""Validation sequences from which on the step that they like best is believed."""
+
 LOSS_SHARE = 0.1
 """Of the loss in what decides: of two steps with as many right answers the surer one is kept."""
 
@@ -221,6 +224,16 @@ class SequenceSetup:
         return self.pipeline.task
 
     @property
+    def sha256(self) -> str:
+        """Of the files."""
+        return self.labelled.sha256
+
+    @property
+    def enough(self) -> bool:
+        """Whether the validation part can tell one step from another; else the whole schedule is run."""
+        return len(self.split.validation) >= ENOUGH
+
+    @property
     def metric(self) -> str:
         """What validation is judged by: as asked, else what these labels are usually judged by, where it is defined."""
         if self.task.metric is not None:
@@ -255,8 +268,10 @@ class SequenceSetup:
             "truncate": 0,
         }
 
-    def job(self, *, batch_size: int, seed: int) -> SequenceJob:
+    def job(self, *, batch_size: int, seed: int, truncate: int = 0) -> SequenceJob:
         """What the training loop trains."""
+        if truncate:
+            raise ConfigError(f"truncate is {truncate}, and whole sequences are read here; leave it out")
         task = self.task
         balanced = getattr(task, "class_weight", "none") == "balanced"
         shape = {"focal": task.focal, "smoothing": task.label_smoothing} if isinstance(task, Classify) else {}

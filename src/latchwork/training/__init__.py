@@ -1,7 +1,7 @@
 """How a network is trained: the options, the loop, and fitting a task to data."""
 
 from latchwork.training.checkpoint import Checkpoints
-from latchwork.training.fit import Fitted, FittedSequences, fit, fit_sequences
+from latchwork.training.fit import Fitted, FittedSequences, FittedSetup, fit, fit_sequences, fit_setup, nothing_left
 from latchwork.training.foreign import Foreign, read_weights
 from latchwork.training.job import Callback, Job, Outcome
 from latchwork.training.loop import train
@@ -15,6 +15,7 @@ __all__ = [
     "Checkpoints",
     "Fitted",
     "FittedSequences",
+    "FittedSetup",
     "Foreign",
     "Job",
     "Outcome",
@@ -26,7 +27,9 @@ __all__ = [
     "finetune_sequences",
     "fit",
     "fit_sequences",
+    "fit_setup",
     "inherited",
+    "nothing_left",
     "read_weights",
     "train",
 ]

@@ -8,16 +8,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from latchwork import storage
 from latchwork.errors import ConfigError
 from latchwork.layers import Network
 from latchwork.modalities import Text
 from latchwork.modalities.text_extend import extended
+from latchwork.modalities.text_from import text_from
 from latchwork.modalities.text_tokens import UNKNOWN
-from latchwork.sequences import Labelled, Split
-from latchwork.tasks import Classify, SequencePipeline, SequenceSetup, SequenceTask, Targets, split_of
+from latchwork.sequences import PAD, Labelled, Split
+from latchwork.tasks import (
+    Classify,
+    LanguagePipeline,
+    SequencePipeline,
+    SequenceSetup,
+    SequenceTask,
+    Targets,
+    split_of,
+)
 from latchwork.training.fit import FittedSequences, fit_setup
 from latchwork.training.foreign import Foreign
 from latchwork.training.options import Training
@@ -88,7 +98,7 @@ def inherited(task: SequenceTask) -> SequenceTask:
 
 
 def finetune_sequences(
-    start: SequencePipeline | Foreign,
+    start: SequencePipeline | LanguagePipeline | Foreign,
     task: SequenceTask,
     kind: str,
     labelled: Labelled,
@@ -106,6 +116,8 @@ def finetune_sequences(
 
     * A model: its modality is kept (or its vocabulary extended), its weights are taken over. The head too where all
       labels of the training part are among the model's own; else it is new.
+    * A language model: texts are read with its vocabulary; its vectors of tokens and its recurrent layers are taken
+      over, the head is new.
     * Layers of another library: they are the recurrent layers, all else is new.
 
     source: what the start is called. show: told what was taken over, before training. shared: resume, callbacks,
@@ -124,6 +136,15 @@ def finetune_sequences(
         state = {f"body.{name}": one for name, one in start.state().items()}
         _check_width(start, setup)
         notes += start.notes
+    elif isinstance(start, LanguagePipeline):
+        task, modality, state = _from_language(start, task, kind, labelled, split, transfer)
+        own = _network(network, replace(start.network, dropout=None))
+        setup = SequenceSetup.of(task, kind, labelled, own, modality=modality, **fixed)
+        anew = (HEAD,)
+        notes += [
+            *_read_note(len(state["encoder.embedding.weight"]), setup),
+            "the head is new: a language model has none for labels",
+        ]
     else:
         task = _agreed(task, start)
         targets, same = _targets(start.targets, task, labelled, split)
@@ -134,7 +155,7 @@ def finetune_sequences(
         setup = SequenceSetup.of(task, kind, labelled, own, modality=modality, targets=targets, **fixed)
         state = start.module.state_dict()
         before, anew = (start, ()) if same else (None, (HEAD,))
-        notes += [*_read_note(start, setup), *_label_note(start.targets, targets, same)]
+        notes += [*_read_note(start.modality.features.vocabulary, setup), *_label_note(start.targets, targets, same)]
     options = options.resolved(**setup.defaults()).completed()
     epoch = math.ceil(len(setup.part(split.train)[0]) / (options.batch_size or 1))
     table: list[Row] = []
@@ -164,6 +185,28 @@ def finetune_sequences(
     identity = {"transfer": asdict(transfer), "start": storage.sha256(storage.pack_tensors(state))}
     fitted = fit_setup(setup, options, folder=folder, config=identity, begin=begun, **shared)
     return Tuned(fitted, takeover, before)
+
+
+def _from_language(
+    start: LanguagePipeline, task: SequenceTask, kind: str, labelled: Labelled, split: Split, transfer: Transfer
+) -> tuple[SequenceTask, Text, dict[str, Tensor]]:
+    """(the task that reads as the language model does, its modality, the weights by the names they get)."""
+    if kind != "text":
+        raise ConfigError(f"a language model reads texts, and this is {kind}; train without it")
+    for name in ("vectors", "characters", "convolutions"):
+        if getattr(task, name):
+            raise ConfigError(f"{name} changes what the layers read, and a language model's read tokens; leave it out")
+    vocabulary = start.vocabulary
+    unit: Any = {"given": "word"}.get(vocabulary.unit, vocabulary.unit)
+    vectors = start.module.embedding.weight.detach()
+    task = replace(task, tokenizer=unit, lowercase=vocabulary.lowercase, embedding=vectors.shape[1], characters=False)
+    modality, numbers = text_from(vocabulary, labelled, split.train, task.source)
+    taken = vectors[torch.from_numpy(numbers)].clone()
+    taken[PAD] = 0.0
+    layers = {f"body.{name}": one for name, one in start.module.layers.state_dict().items()}
+    if transfer.vocabulary == "extend":
+        modality = extended(modality, labelled, split.train, limit=task.vocabulary_size)
+    return task, modality, {"encoder.embedding.weight": taken, **layers}
 
 
 def _agreed(task: SequenceTask, start: SequencePipeline) -> SequenceTask:
@@ -253,8 +296,8 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _read_note(start: SequencePipeline, setup: SequenceSetup) -> list[str]:
-    """What is kept of how sequences are read, and what of the new ones that can't tell apart."""
+def _read_note(known: int, setup: SequenceSetup) -> list[str]:
+    """What is kept of how sequences are read, and what of the new ones that can't tell apart. known: tokens."""
     modality = setup.pipeline.modality
     if not isinstance(modality, Text):
         what = "size, mean and deviation of images" if modality.kind == "image" else "scales and categories of columns"
@@ -262,7 +305,7 @@ def _read_note(start: SequencePipeline, setup: SequenceSetup) -> list[str]:
     tokens = [setup.encoded[row].tokens for row in setup.split.train]
     read = np.concatenate([one for one in tokens if one is not None])
     unknown = f"{(read == UNKNOWN).mean():.1%} of what is read is unknown"
-    added = modality.settings.vocabulary - start.modality.features.vocabulary
+    added = modality.settings.vocabulary - known
     if added:
         return [f"the vocabulary is extended: {added:,} new words beside those of the model; {unknown} now"]
     hint = "; vocabulary=extend learns new words" if modality.settings.unit not in ("bpe", "unigram") else ""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from latchwork.errors import ConfigError, did_you_mean
 from latchwork.layers import Network
 from latchwork.tasks import Classify, SequenceTask, task_from
-from latchwork.tasks.sequence_file import plain
+from latchwork.tasks.saved import plain
 from latchwork.training import Training
 
 DECIDED = {

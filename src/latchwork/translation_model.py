@@ -1,0 +1,249 @@
+"""A trained translator: what the front door gives for saying sequences in other words. It holds no logic of its own."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from latchwork import storage, toml
+from latchwork.cells import Cell
+from latchwork.errors import ConfigError, did_you_mean
+from latchwork.evaluation import (
+    Scoreboard,
+    TextReport,
+    TranslationEvaluation,
+    score_translated,
+    score_translations,
+    text_card,
+    translation_lines,
+    translation_sections,
+    write_text_report,
+)
+from latchwork.layers import Network
+from latchwork.modalities import lint_pairs, read_pairs
+from latchwork.sequences import Labelled
+from latchwork.tasks import (
+    Translate,
+    TranslatePipeline,
+    TranslateSetup,
+    Translation,
+    load_translator,
+    read_translations,
+    save_translator,
+)
+from latchwork.tasks.saved import plain
+from latchwork.training import Callback, Outcome, Training, fit_setup, nothing_left
+from latchwork.version import __version__
+
+Progress = Callable[[str, float], None]
+AT_ONCE = 2000
+"""Lines of a stream that are sorted by length and translated together."""
+
+
+def fit_translation(
+    task: Translate,
+    data: Any,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> "TranslationModel":
+    """Train on pairs, score on those held back, and write the run folder."""
+    labelled, notes = read_translations(task, data)
+    options = training or Training()
+    with nothing_left(run):
+        setup = TranslateSetup.of(task, labelled, network or Network(), seed=options.seed)
+        setup.notes += notes
+        fitted = fit_setup(
+            setup,
+            options.resolved(**setup.defaults()).completed(),
+            folder=run,
+            resume=resume,
+            callbacks=callbacks,
+            resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
+        )
+    setup = fitted.setup
+    finished = fitted.outcome.stopped != "interrupted"
+    if run is not None and finished:  # whatever happens below, what was trained is there
+        with storage.new_folder(run / "model") as inner:
+            save_translator(setup.pipeline, inner, __version__)
+    texts = all(isinstance(one, str) for one in labelled.content)
+    findings = lint_pairs(labelled) if finished and texts else []
+    scored = finished and len(setup.split.test) > 0
+    model = TranslationModel(
+        setup.pipeline,
+        setup=setup,
+        training=fitted.training,
+        outcome=fitted.outcome,
+        evaluation=score_translations(setup, progress=progress) if scored else None,
+        findings=findings,
+    )
+    if run is not None and finished:
+        model.save(run)
+    return model
+
+
+def load_translation(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> "TranslationModel":
+    """The model of a run folder."""
+    scores = folder / "leaderboard.json"
+    board = Scoreboard.from_dict(storage.read_json(scores)) if scores.is_file() else None
+    return TranslationModel(load_translator(folder / "model", cells), scoreboard=board)
+
+
+class TranslationModel:
+    """A trained translator: translate, evaluate, save.
+
+    setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one.
+    """
+
+    def __init__(
+        self,
+        pipeline: TranslatePipeline,
+        *,
+        setup: TranslateSetup | None = None,
+        training: Training | None = None,
+        outcome: Outcome | None = None,
+        evaluation: TranslationEvaluation | None = None,
+        findings: Sequence[Any] = (),
+        scoreboard: Scoreboard | None = None,
+    ) -> None:
+        self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
+        self.evaluation, self.findings = evaluation, list(findings)
+        self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
+
+    def leaderboard(self) -> Scoreboard:
+        """The model beside the baselines, on sources that no method had seen, with intervals and a verdict."""
+        if self._scoreboard is None:
+            raise ConfigError("no pairs were held back for a test; train with a test file or test_size above 0")
+        return self._scoreboard
+
+    def evaluate(self, data: Any) -> TranslationEvaluation:
+        """The figures of the model on other pairs; of data with a test part, on that."""
+        labelled = data if isinstance(data, Labelled) else read_pairs(data, self.pipeline.task.pairs)
+        parts = labelled.parts or ()
+        if "test" in parts:
+            labelled = labelled.select([row for row, part in enumerate(parts) if part == "test"])
+        return score_translated(self.pipeline, labelled)
+
+    def translate(
+        self, data: Any, *, n_best: int = 1, attention: bool = True, **options: Any
+    ) -> list[list[Translation]]:
+        """The ``n_best`` best answers to each source, in the order given.
+
+        data: a text, a list of them, a file (a text a line; or a table, whose source column is read), or sequences that
+        were read. options: those of :class:`latchwork.tasks.Beam` (beam, length_penalty, max_length, min_length,
+        no_repeat_ngram_size), where they are not to be the task's. attention: keep what each word was read from.
+
+        >>> model.translate("Ein Hund läuft.", n_best=3)[0][0].text                        # doctest: +SKIP
+        """
+        known = self.pipeline.task.search
+        for name in options:
+            if name not in (every := asdict(known)):
+                raise ConfigError(f'translate has no option "{name}"{did_you_mean(name, every)}')
+        beam = max(n_best, known.beam) if "beam" not in options else options["beam"]
+        search = replace(known, **{**options, "beam": beam, "n_best": n_best})
+        found = self.pipeline.translate(self._sources(data), search)
+        if attention:
+            return found
+        nothing = np.zeros((0, 0), np.float32)
+        return [[one._replace(attention=nothing) for one in several] for several in found]
+
+    def _sources(self, data: Any) -> Labelled:
+        if isinstance(data, Labelled):
+            return data
+        if self.pipeline.source.kind != "text":
+            raise ConfigError(
+                f"this model was trained on {self.pipeline.source.kind}; give sequences that were read (Labelled)"
+            )
+        is_text = isinstance(data, str) and (not data or "\n" in data or not _is_file(data))
+        return read_pairs([data] if is_text else data, self.pipeline.task.pairs, labelled=False)
+
+    def predict(self, data: Any) -> pl.DataFrame:
+        """What is said of each source: its id, the text, and the score by which answers are ranked."""
+        labelled = self._sources(data)
+        best = [several[0] for several in self.pipeline.translate(labelled)]
+        return pl.DataFrame(
+            {"id": list(labelled.ids), "text": [one.text for one in best], "score": [one.score for one in best]}
+        )
+
+    def lines(self, lines: Iterable[str], **options: Any) -> Iterator[str]:
+        """The best answer to each line, in order, some thousand at a time: a stream of any length in constant memory.
+        Of an empty line an empty one; newlines in an answer become blanks.
+        """
+        reading = iter(lines)
+        while some := [line.rstrip("\r\n") for line in islice(reading, AT_ONCE)]:
+            for several in self.translate(some, attention=False, **options):
+                yield " ".join(several[0].text.split("\n"))
+
+    def stream(self) -> Any:
+        """Not what a translator does."""
+        raise ConfigError("a translator reads a whole source before it says a word; use translate, or lines")
+
+    def save(self, run: str | Path) -> None:
+        """Write the run folder: model/ (all that loading needs) and leaderboard.json; of a model that was trained here
+        also findings.json, config.toml, report.html and card.md.
+        """
+        folder = Path(run)
+        with storage.new_folder(folder / "model") as inner:
+            save_translator(self.pipeline, inner, __version__)
+        if self._scoreboard is not None:
+            storage.write_json(folder / "leaderboard.json", self._scoreboard.to_dict())
+        if self.setup is None:
+            return
+        storage.write_json(folder / "findings.json", [asdict(one) for one in self.findings])
+        storage.write_text(folder / "config.toml", self.config())
+        if self.outcome is not None:
+            self.report(folder / "report.html")
+            storage.write_text(folder / "card.md", self.card(folder))
+
+    def report(self, path: str | Path) -> None:
+        """Write report.html: one file, readable offline."""
+        write_text_report(Path(path), self._reported(Path(path).parent))
+
+    def card(self, run: str | Path = "run") -> str:
+        """What the model is, in a page of Markdown."""
+        return text_card(self._reported(Path(run)))
+
+    def _reported(self, run: Path) -> TextReport:
+        if self.setup is None or self.outcome is None or self.training is None:
+            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
+        names = list(dict.fromkeys(place.rpartition(":")[0] for place in self.setup.labelled.places))
+        task = self.pipeline.task
+        looked = f"{task.attention}{', input feeding' if task.input_feeding else ''}{', copying' if task.copy else ''}"
+        return TextReport(
+            "translate",
+            ", ".join(names) or "a list" if len(names) <= 3 else f"{len(names):,} files",
+            translation_lines(self.setup),
+            self.pipeline,
+            self.setup.sha256,
+            self.training,
+            self.outcome,
+            self._scoreboard,
+            self.findings,
+            self.config(),
+            f"latchwork translate {run} < sources.txt > answers.txt",
+            translation_sections(self.evaluation),
+            (("Attention", looked), ("Beam", f"{task.beam}, length penalty {task.length_penalty:g}")),
+        )
+
+    def config(self) -> str:
+        """The complete options as TOML, as ``--config`` reads them."""
+        parts = {self.pipeline.name: plain(self.pipeline.task), "network": self.pipeline.network.to_dict()}
+        if self.training is not None:
+            parts["training"] = self.training.to_mapping()
+        return toml.dumps(parts)
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text names a file that is there."""
+    try:
+        return Path(text).exists()
+    except OSError:  # too long for a name
+        return False
