@@ -38,6 +38,8 @@ PUBLIC = {
     "SequenceModel",
     "Training",
     "Transfer",
+    "Translate",
+    "TranslationModel",
     "__version__",
     "compare",
     "cross_validate",

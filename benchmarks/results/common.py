@@ -14,7 +14,7 @@ import torch
 
 import latchwork
 import latchwork as lw
-from latchwork.training import Progress
+from latchwork.training import Callback, Progress
 
 
 def data(*parts: str) -> Path:
@@ -54,6 +54,41 @@ def labelled(
         "steps": model.outcome.best_step,
         **{name: ask(model) for name, ask in (also or {}).items()},
     }
+
+
+def written(
+    task: lw.Generate | lw.Translate,
+    source: Any,
+    seed: int,
+    also: Mapping[str, Callable[[Any], Any]] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The same for a language model or a translator."""
+    training = lw.Training(seed=seed, **options.pop("training", {}))
+    began = time.perf_counter()
+    trained: list[float] = []
+    model = lw.fit(task, source, training=training, callbacks=[Progress(), _Clock(trained)], **options)
+    board = model.leaderboard()
+    assert model.outcome is not None
+    return {
+        "main": board.main,
+        "figures": {row.name: {name: round(value, 4) for name, value in row.values.items()} for row in board.rows},
+        "interval": [round(board.model.lower, 4), round(board.model.upper, 4)],
+        "verdict": board.verdict(),
+        "notes": list(board.notes),
+        "validation": model.outcome.best,
+        "steps": model.outcome.best_step,
+        "training_seconds": round(trained[-1] - began, 1),
+        **{name: ask(model) for name, ask in (also or {}).items()},
+    }
+
+
+class _Clock(Callback):
+    def __init__(self, ends: list[float]) -> None:
+        self.ends = ends
+
+    def end(self, outcome: Any) -> None:
+        self.ends.append(time.perf_counter())
 
 
 def run(name: str, measure: Callable[[int], dict[str, Any]]) -> None:

@@ -12,8 +12,9 @@ from latchwork.language_model import LanguageModel
 from latchwork.layers import GRU, LSTM, RNN, Network, Recurrent
 from latchwork.model import Model, finetune, fit, load
 from latchwork.sequence_model import SequenceModel
-from latchwork.tasks import Classify, Forecast, Generate, Label, Sampling
+from latchwork.tasks import Classify, Forecast, Generate, Label, Sampling, Translate
 from latchwork.training import Training, Transfer
+from latchwork.translation_model import TranslationModel
 
 __all__ = [
     "GRU",
@@ -31,6 +32,8 @@ __all__ = [
     "SequenceModel",
     "Training",
     "Transfer",
+    "Translate",
+    "TranslationModel",
     "__version__",
     "compare",
     "cross_validate",

@@ -25,11 +25,13 @@ from latchwork.tasks import (
     Generate,
     Label,
     Pipeline,
+    Translate,
     load_pipeline,
     save_pipeline,
 )
 from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, nothing_left, read_weights
 from latchwork.training import fit as train
+from latchwork.translation_model import TranslationModel, fit_translation, load_translation
 from latchwork.version import __version__
 
 Data = Any
@@ -74,8 +76,9 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
 ) -> LanguageModel: ...
+@overload
 def fit(
-    task: Forecast | Classify | Label | Generate,
+    task: Translate,
     data: Data,
     *,
     network: Network | None = None,
@@ -84,14 +87,26 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
-) -> "Model | SequenceModel | LanguageModel":
+) -> TranslationModel: ...
+def fit(
+    task: Forecast | Classify | Label | Generate | Translate,
+    data: Data,
+    *,
+    network: Network | None = None,
+    training: Training | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> "Model | SequenceModel | LanguageModel | TranslationModel":
     """Train ``task`` on ``data``, score it on what is held back, and return the model.
 
     Args:
-        task: What is asked, and how it is judged: Forecast, Classify, Label or Generate.
+        task: What is asked, and how it is judged: Forecast, Classify, Label, Generate or Translate.
         data: A file (csv, tsv, parquet, json lines; for Classify and Label also texts, archives, folders of images,
             see :class:`latchwork.modalities.SourceOptions`; for Generate a text or a folder of texts, see
-            :class:`latchwork.modalities.CorpusOptions`) or a frame (pandas, polars, pyarrow).
+            :class:`latchwork.modalities.CorpusOptions`; for Translate pairs of texts, see
+            :class:`latchwork.modalities.PairOptions`) or a frame (pandas, polars, pyarrow).
         network: The recurrent network; None: by the data.
         training: How it is trained; None: by the data.
         run: A folder for checkpoints, the log, the model and the report. None: nothing is written.
@@ -109,6 +124,8 @@ def fit(
         shared: dict[str, Any] = {"run": folder, "resume": resume, "callbacks": callbacks, "progress": progress}
         if isinstance(task, Generate):
             return fit_language(task, data, network=network, training=training, **shared)
+        if isinstance(task, Translate):
+            return fit_translation(task, data, network=network, training=training, **shared)
         return fit_labelled(task, data, network=network, training=training, **shared)
     raw = read(data, task.table)
     _check_columns(task, raw)
@@ -215,16 +232,20 @@ def finetune(
     )
 
 
-def _taught(model: "Model | SequenceModel | LanguageModel", name: str) -> "SequenceModel | LanguageModel":
+def _taught(model: Any, name: str) -> "SequenceModel | LanguageModel":
     if isinstance(model, Model):
         raise ConfigError(
             f"{name} holds a forecaster, and fine-tuning is for classify and label; a forecaster takes in new rows "
             f"with: latchwork update {name} rows"
         )
+    if isinstance(model, TranslationModel):
+        raise ConfigError(f"{name} holds a translator; fine-tuning starts from classify, label and generate")
     return model
 
 
-def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "Model | SequenceModel | LanguageModel":
+def load(
+    run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None
+) -> "Model | SequenceModel | LanguageModel | TranslationModel":
     """Read a run folder (or its model folder). Cells of one's own are named in ``cells``: a file never brings code."""
     folder = run_folder(run)
     inner = folder / "model"
@@ -234,6 +255,8 @@ def load(run: str | Path, *, cells: Mapping[str, type[Cell]] | None = None) -> "
         return load_labelled(folder, cells)
     if isinstance(named, dict) and named.get("name") == "generate":
         return load_generator(folder, cells)
+    if isinstance(named, dict) and named.get("name") == "translate":
+        return load_translation(folder, cells)
     pipeline = load_pipeline(inner, cells)
     scores = folder / "leaderboard.json"
     return Model(

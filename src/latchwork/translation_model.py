@@ -220,7 +220,7 @@ class TranslationModel:
         return TextReport(
             "translate",
             ", ".join(names) or "a list" if len(names) <= 3 else f"{len(names):,} files",
-            translation_lines(self.setup),
+            self.data_lines(),
             self.pipeline,
             self.setup.sha256,
             self.training,
@@ -232,6 +232,10 @@ class TranslationModel:
             translation_sections(self.evaluation),
             (("Attention", looked), ("Beam", f"{task.beam}, length penalty {task.length_penalty:g}")),
         )
+
+    def data_lines(self) -> list[str]:
+        """What each part of the data held; nothing of a loaded model."""
+        return [] if self.setup is None else translation_lines(self.setup)
 
     def config(self) -> str:
         """The complete options as TOML, as ``--config`` reads them."""

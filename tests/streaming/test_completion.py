@@ -1,9 +1,14 @@
 """Offers to finish a word, after every key."""
 
+import sys
+from pathlib import Path
+
 import pytest
-from tests.prose import prose, writer
 
 from latchwork.errors import ConfigError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from prose import prose, writer
 
 KNOWN = {word.strip(".,!") for word in prose().split()}
 

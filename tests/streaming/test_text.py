@@ -1,14 +1,19 @@
 """Live texts: the same from Python, stream and command line; forked, written down, gone on with."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from tests.prose import prose, writer
 
 from latchwork.errors import ConfigError, DataError, StateError
 from latchwork.modalities import END
 from latchwork.streaming import Reading, TextStream
 from latchwork.tasks import Sampling
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from prose import prose, writer
 
 UNITS = ["char", "word", "given", "bpe"]
 

@@ -1,11 +1,13 @@
 """The task of generating: how a text is split, read in lanes, and what the data decides."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.prose import prose, writer
 
 from latchwork import Generate, Network
 from latchwork.errors import ConfigError, DataError
@@ -14,6 +16,9 @@ from latchwork.modalities import END, Corpus
 from latchwork.tasks import GenerateJob, GenerateSetup, LanguagePipeline, load_language, save_language
 from latchwork.tasks.generate_job import read_nats
 from latchwork.tasks.generate_setup import split_texts
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from prose import prose, writer
 
 
 def corpus(*documents: str, parts: tuple[str, ...] | None = None) -> Corpus:

@@ -13,7 +13,16 @@ from latchwork.errors import ConfigError, DataError, ModelFileError
 from latchwork.layers import Network
 from latchwork.modalities import END, SourceOptions, Vocabulary, read_records
 from latchwork.sequences import Labelled
-from latchwork.tasks import Beam, Hypothesis, Translate, TranslateSetup, load_translator, save_translator, task_from
+from latchwork.tasks import (
+    Beam,
+    Hypothesis,
+    Translate,
+    TranslateSetup,
+    load_translator,
+    save_translator,
+    task_from,
+    translate_job,
+)
 from latchwork.tasks.saved import plain
 from latchwork.tasks.translate_job import Pair, batched, nats_of
 from latchwork.tasks.translate_source import Known, SourceText
@@ -276,3 +285,31 @@ def test_what_is_wrong_is_said() -> None:
         setup.pipeline.module.decoder.output.bias.fill_(torch.nan)
     with pytest.raises(DataError, match="not numbers"):
         setup.pipeline.translate(given("ab cd"))
+
+
+def test_what_is_far_too_long_is_cut_and_told_of() -> None:
+    long = " ".join(toys.WORDS * 200)
+    pairs = [*toys.backwards(200), ("ab", long), (long, "cd")]
+    setup = toys.prepared(pairs, test_size=0, validation_size=0)
+    assert any("1 training targets of more than 500 tokens are not learned from" in note for note in setup.notes)
+    assert any("1 training sources of 500 tokens or more end there" in note for note in setup.notes)
+    assert len(setup.split.train) == 201
+    assert max(len(one.source) for one in setup.encoded if one is not None) == 501
+    assert setup.task.max_length == 14
+    assert setup.task.source_length == 500
+    assert [len(several[0].words) <= 14 for several in setup.pipeline.translate(given(long, "ab"))] == [True, True]
+    whole = toys.prepared(pairs, test_size=0, validation_size=0, source_length=2000, target_length=2000)
+    assert max(len(one.source) for one in whole.encoded if one is not None) == 1601
+    assert len(whole.split.train) == 202
+
+
+def test_batches_of_long_sources_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = toys.turner()
+    pairs = [one for one in setup.encoded if one is not None][:50]
+    whole = nats_of(setup.pipeline.module, pairs)
+    monkeypatch.setattr(translate_job, "STEPS_AT_ONCE", 40)
+    sizes = [len(rows) for rows, _ in translate_job.in_batches(setup.pipeline.module, pairs)]
+    assert sum(sizes) == 50
+    assert max(sizes) <= 10
+    for one, other in zip(nats_of(setup.pipeline.module, pairs), whole, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)

@@ -9,14 +9,14 @@ from pathlib import Path
 from cyclopts import CycloptsError
 from cyclopts.config import Dict
 
-from latchwork.cli import compare, finetune, generate, runs, train, tune
+from latchwork.cli import compare, finetune, generate, runs, train, translate, tune
 from latchwork.cli.base import app, err, out
-from latchwork.cli.config import check_whole, configured
+from latchwork.cli.config import TASKS, check_whole, configured
 from latchwork.demo import demo as run_demo
 from latchwork.doctor import doctor as examine
 from latchwork.errors import LatchworkError, out_of_memory
 
-__all__ = ["app", "compare", "finetune", "generate", "main", "runs", "train", "tune"]
+__all__ = ["app", "compare", "finetune", "generate", "main", "runs", "train", "translate", "tune"]
 
 
 @app.command
@@ -44,7 +44,7 @@ def main(tokens: list[str] | None = None) -> None:
         app.config = ()  # nothing is left of an earlier call
         words, options = configured(words)
         if options:
-            tasks = {"forecast": options, "classify": options, "label": options, "generate": options}
+            tasks = dict.fromkeys(TASKS, options)
             shared = {name: value for name, value in options.items() if name != "cell"}  # compare has several
             compared = {"classify": shared, "label": shared}
             app.config = Dict({"train": tasks, "tune": tasks, "backtest": tasks, "compare": compared})

@@ -13,10 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from latchwork.errors import ConfigError, did_you_mean
 from latchwork.layers import Network
-from latchwork.tasks import Classify, Forecast, Generate, Label
+from latchwork.tasks import Classify, Forecast, Generate, Label, Translate
 from latchwork.training import Training
 
-TASKS: dict[str, Any] = {"forecast": Forecast, "classify": Classify, "label": Label, "generate": Generate}
+TASKS: dict[str, Any] = {
+    "forecast": Forecast,
+    "classify": Classify,
+    "label": Label,
+    "generate": Generate,
+    "translate": Translate,
+}
 COMMANDS = ("train", "tune", "backtest", "compare")
 
 

@@ -11,6 +11,7 @@ from latchwork.errors import ConfigError, DataError, LatchworkError
 from latchwork.language_model import LanguageModel
 from latchwork.model import Model, load, run_folder, write_frame
 from latchwork.sequence_model import SequenceModel
+from latchwork.translation_model import TranslationModel
 from latchwork.view import telling
 
 
@@ -21,12 +22,13 @@ def evaluate(run: Path, data: Path | None = None, /) -> None:
     Args:
         run: Run folder.
         data: A file with the columns of the training file, labels too. Of a forecaster its last rows are scored, of a
-            classifier or labeller every sequence, of a language model the whole text.
+            classifier or labeller every sequence, of a language model the whole text,
+            of a translator every pair.
     """
     model = load(run)
     if data is None:
         model.leaderboard().print(out)
-    elif isinstance(model, (SequenceModel, LanguageModel)):
+    elif isinstance(model, (SequenceModel, LanguageModel, TranslationModel)):
         model.evaluate(data).scoreboard.print(out)
     else:
         with telling(err) as tell:
@@ -45,7 +47,7 @@ def predict(run: Path, data: Path | None = None, /, *, future: Path | None = Non
         output: .csv, .parquet or .jsonl to write; default: csv on standard output.
     """
     model = load(run)
-    if isinstance(model, SequenceModel):
+    if isinstance(model, (SequenceModel, TranslationModel)):
         if data is None or future is not None:
             raise ConfigError(f"a model of the task {model.pipeline.name} answers a file: latchwork predict {run} file")
         frame = model.predict(data)

@@ -22,7 +22,8 @@ class Generate(CorpusOptions):
         validation_size: The share of the text that is held back for that; of what the test leaves.
         test_size: That share. 0: nothing is scored.
         embedding: Numbers that stand for a token. None: by the data.
-        tied: The weights that score tokens are those of the embedding. None: where there is no adaptive softmax.
+        tied: The weights that score tokens are those of the embedding. None: of words and
+            pieces, where there is no adaptive softmax.
         adaptive_softmax: Numbers of tokens at which a softmax of fewer dimensions begins, such as 2000 10000; none: a
             full softmax.
         embedding_dropout: Part of the vocabulary that is dropped from a batch. None: by the data.

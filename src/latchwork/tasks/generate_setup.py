@@ -87,12 +87,12 @@ class GenerateSetup:
         lanes = int(np.clip(count // 500, 4, 32))
         chunk = 40 if words else 128
         epoch = max(1, count // (lanes * chunk))
-        epochs = 16 if words else 20
+        epochs = 12 if words else 15
         return {
             "batch_size": lanes,
             "truncate": chunk,
             "steps": int(np.clip(epochs * epoch, 500, 40_000)),
-            "learning_rate": 3e-3,
+            "learning_rate": 2e-3 if words else 3e-3,
             "weight_decay": 0.01,
             "patience": 0,
             "average": 0.999 if epochs * epoch > 4000 else 0.99,
@@ -121,11 +121,12 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
     words = task.tokenizer != "char"
     if network.bidirectional:
         raise ConfigError("what comes next can't be read from the end; leave bidirectional out")
-    units = 128 if count < 100_000 else 256 if count < 400_000 else 512
-    dropout = 0.3 if count < 5_000_000 else 0.1
+    units = 128 if count < 100_000 else 256 if count < 400_000 else 400 if words else 512
+    dropout = 0.1 if count > 5_000_000 else 0.4 if words else 0.3
     network = network.resolved(cell="lstm", hidden_size=units, dropout=dropout, bidirectional=False)
-    embedding = task.embedding or (min(units, 256) if words else 64)
-    tied = not task.adaptive_softmax if task.tied is None else task.tied
+    embedding = task.embedding or (min(units, 200) if words else 64)
+    # A few characters have nothing to share; words have most of the weights.
+    tied = words and not task.adaptive_softmax if task.tied is None else task.tied
     if task.adaptive_softmax and task.adaptive_softmax[-1] >= vocabulary:
         raise ConfigError(
             f"adaptive_softmax is {list(task.adaptive_softmax)}, and there are {vocabulary:,} tokens; expected numbers "

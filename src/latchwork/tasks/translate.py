@@ -37,10 +37,12 @@ class Translate(PairOptions):
         target_vocabulary_size: The same for the targets, where it differs.
         shared_vocabulary: One vocabulary and one embedding for both sides.
         lowercase: Sources are read in lower case.
-        source_length: Tokens of a source at most; of a longer one the beginning is read. None: no limit.
+        source_length: Tokens of a source at most; of a longer one the beginning is read. None: four times as many as 99
+            of 100 training sources have, and 500 at least.
+        target_length: Tokens of a target at most; longer ones are not learned from. None: the same of the targets.
         embedding: Numbers that stand for a token. None: by the data.
         attention: How the decoder looks at the source: "bahdanau", "luong" or "dot", see
-            :class:`latchwork.layers.Attention`.
+            :class:`latchwork.layers.Attention`. With "dot" the decoder's layers are as wide as what the encoder gives.
         input_feeding: What was seen of the source at a step is known at the next one (Luong et al. 2015).
         tied: The weights that score words are those of the target's embedding.
         copy: Words of the source can be said as they stand there, known or not (See et al. 2017).
@@ -74,6 +76,7 @@ class Translate(PairOptions):
     shared_vocabulary: bool = False
     lowercase: bool = False
     source_length: int | None = None
+    target_length: int | None = None
     embedding: int | None = None
     attention: AttentionKind = "bahdanau"
     input_feeding: bool = True
@@ -98,7 +101,7 @@ class Translate(PairOptions):
             unit = getattr(self, name)
             if unit is not None and unit not in UNITS:
                 raise ConfigError(f'{name} is "{unit}", expected one of {", ".join(UNITS)}{did_you_mean(unit, UNITS)}')
-        for name in ("vocabulary_size", "target_vocabulary_size", "source_length", "embedding"):
+        for name in ("vocabulary_size", "target_vocabulary_size", "source_length", "target_length", "embedding"):
             size = getattr(self, name)
             if size is not None and (isinstance(size, bool) or size < 1):
                 raise ConfigError(f"{name} is {size}, expected at least 1")

@@ -18,6 +18,9 @@ Tokens = NDArray[np.int64]
 AT_ONCE = 64
 """Pairs of a batch outside of training."""
 
+STEPS_AT_ONCE = 1 << 15
+"""Steps of such a batch, padding included: of very long sources fewer are read together."""
+
 RISE = 10
 """Epochs in which scheduled sampling gets to its last probability."""
 
@@ -130,10 +133,15 @@ def batched(pairs: Sequence[Pair]) -> Lesson:
 def in_batches(module: Translator, pairs: Sequence[Pair], size: int = AT_ONCE) -> Any:
     """(rows, their batch on the module's device), pairs of similar length together."""
     device = next(module.parameters()).device
-    order = np.argsort([length_of(one) for one in pairs], kind="stable")
-    for begin in range(0, len(order), size):
-        rows = order[begin : begin + size]
+    lengths = np.array([length_of(one) for one in pairs], np.int64)
+    order = np.argsort(lengths, kind="stable")
+    begin = 0
+    while begin < len(order):
+        room = np.arange(1, size + 1)[: len(order) - begin] * lengths[order[begin : begin + size]]
+        count = max(1, int((room <= STEPS_AT_ONCE).sum()))
+        rows = order[begin : begin + count]
         yield rows, batched([pairs[row] for row in rows]).to(device)
+        begin += count
 
 
 @torch.no_grad()

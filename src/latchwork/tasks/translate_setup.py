@@ -25,6 +25,9 @@ ENOUGH = 100
 SAMPLE = 100
 """Validation sources that are answered at each validation."""
 
+OUTLYING = 4
+"""A text of more than so many times the tokens that 99 of 100 have is an outlier, see :func:`usual_length`."""
+
 LOOKED_AT = 2000
 """Texts by which the kind of a side is guessed."""
 
@@ -94,6 +97,8 @@ class TranslateSetup:
             source, target, told = _fitted(task, kind, learned, labelled, split)
             notes += told
         task, network = resolved(task, network, len(split.train), kind, source, target)
+        if isinstance(source, SourceText):
+            task = replace(task, source_length=source.limit)
         assert task.metric is not None
         judge(task.metric, ["a"], ["a"])  # a package that is missing is missed before training
         with torch.random.fork_rng(devices=[]):
@@ -104,22 +109,35 @@ class TranslateSetup:
         encoded: list[Pair | None] = [None] * len(labelled)
         for row, pair in zip(used.tolist(), pipeline.encode(labelled.select(used), targets=True), strict=True):
             encoded[row] = pair
-        known = [one for row in split.train if (one := encoded[row]) is not None and one.target is not None]
-        steps, words = sum(len(one.source) for one in known), sum(len(one.target) for one in known)  # type: ignore[arg-type]
-        pipeline.ratio = words / max(1, steps)
-        if task.max_length is None:
-            longest = max((len(one.target) for one in known if one.target is not None), default=1)
-            pipeline.task = replace(task, max_length=int(1.5 * longest) + 5)
         setup = cls(pipeline, labelled, split, encoded, notes)
-        setup._told()
+        setup._measure()
         return setup
 
-    def _told(self) -> None:
-        source, limit = self.pipeline.source, self.task.source_length
+    def _measure(self) -> None:
+        """Find how long answers are, and leave targets out that are too long to be learned from."""
+        pipeline, task = self.pipeline, self.task
+        source, limit = pipeline.source, task.source_length
+        known = self._some(self.split.train)
+        if not known:
+            raise DataError("no training source has a target, so there is nothing to learn from")
         if isinstance(source, SourceText) and limit is not None:
-            cut = sum(len(one.source) > limit for one in self._some(self.split.train))
+            cut = sum(len(one.source) > limit for one in known)
             if cut:
-                self.notes.append(f"{cut:,} sources of {limit:,} tokens or more end there")
+                self.notes.append(f"{cut:,} training sources of {limit:,} tokens or more end there (source_length)")
+        lengths = np.array([len(one.target) for one in known if one.target is not None])
+        most = usual_length(lengths) if task.target_length is None else task.target_length
+        long = {id(one) for one, length in zip(known, lengths.tolist(), strict=True) if length > most}
+        if len(long) == len(known):
+            raise DataError(f"every training target has more than {most:,} tokens; raise target_length")
+        if long:
+            self.notes.append(f"{len(long):,} training targets of more than {most:,} tokens are not learned from "
+                              "(target_length)")  # fmt: skip
+            kept = [row for row in self.split.train.tolist() if id(self.encoded[row]) not in long]
+            self.split = replace(self.split, train=np.array(kept, np.int64))
+        pipeline.ratio = float(lengths.sum()) / max(1, sum(len(one.source) for one in known))
+        longest = int(lengths[lengths <= most].max())
+        usual = int(1.5 * longest) + 5 if task.max_length is None else task.max_length
+        pipeline.task = replace(task, target_length=most, max_length=usual)
 
     @property
     def task(self) -> Translate:
@@ -253,12 +271,24 @@ def _fitted(
         return SOURCES[kind].fit(labelled, split.train, SourceOptions()), target, []
     if task.shared_vocabulary:
         both = Vocabulary.fit([*learned.content, *texts], unit, size)
-        return SourceText(both, task.source_length), both, _small("vocabulary", both, task.vocabulary_size)
+        return SourceText(both, _limit(task, both, learned)), both, _small("vocabulary", both, task.vocabulary_size)
     source = Vocabulary.fit(learned.content, unit, size, lowercase=task.lowercase)
     target = Vocabulary.fit(texts, other, wanted)
     told = _small("source", source, task.vocabulary_size)
     told += _small("target", target, task.target_vocabulary_size or task.vocabulary_size)
-    return SourceText(source, task.source_length), target, told
+    return SourceText(source, _limit(task, source, learned)), target, told
+
+
+def _limit(task: Translate, vocabulary: Vocabulary, learned: Labelled) -> int:
+    """Tokens that are read of a source at most."""
+    if task.source_length is not None:
+        return task.source_length
+    return usual_length(np.array([len(one) for one in vocabulary.encode_all(learned.content)]))
+
+
+def usual_length(lengths: Rows) -> int:
+    """From how many tokens on a text is an outlier: it would cost as much as thousands of others."""
+    return max(500, OUTLYING * int(np.quantile(lengths, 0.99)))
 
 
 def _small(name: str, vocabulary: Vocabulary, asked: int | None) -> list[str]:

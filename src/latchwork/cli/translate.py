@@ -1,0 +1,125 @@
+"""latchwork train translate and translate: sequences said in other words."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from latchwork.cli.base import Options, app, err, out, train
+from latchwork.errors import ConfigError
+from latchwork.layers import Network
+from latchwork.model import fit, load
+from latchwork.tasks import Translate
+from latchwork.training import Progress as TrainingProgress
+from latchwork.training import Training
+from latchwork.translation_model import TranslationModel
+from latchwork.view import print_writing, telling
+
+
+@train.command(name="translate")
+def train_translate(
+    data: Path,
+    /,
+    *,
+    task: Annotated[Translate, Options] = Translate(),  # noqa: B008 a frozen value
+    network: Annotated[Network, Options] = Network(),  # noqa: B008 a frozen value
+    training: Annotated[Training, Options] = Training(),  # noqa: B008 a frozen value
+    run: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a translator, or with --copy a summariser, on pairs of texts and score it beside baselines.
+
+    Args:
+        data: A table with a column for each side (source, target); or a folder with files of which each line belongs to
+            the same line of another, such as train.de and train.en, the endings named by source and target.
+        run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
+        resume: Go on with an interrupted run in that folder.
+    """
+    folder = run or Path("runs") / data.name.split(".")[0]
+    with telling(err) as tell:
+        model = fit(
+            task,
+            data,
+            network=network,
+            training=training,
+            run=folder,
+            resume=resume,
+            callbacks=[TrainingProgress(err)],
+            progress=tell,
+        )
+    assert model.outcome is not None
+    if model.outcome.stopped == "interrupted":
+        sys.exit(130)
+    print_writing(model.data_lines(), model.findings, out)
+    if model.evaluation is not None:
+        model.leaderboard().print(out)
+    out.print(f"[dim]report[/]  {folder / 'report.html'}")
+    out.print(f"[dim]next[/]    latchwork translate {folder} < sources.txt > answers.txt", highlight=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searching:
+    """How answers are searched; what is left out is as the model was trained.
+
+    Args:
+        beam: Answers that are followed side by side; 1 is greedy.
+        length_penalty: α of the length penalty: above 0 longer answers are less at a disadvantage.
+        max_length: Tokens of an answer at most.
+        no_repeat_ngram_size: So many tokens in a row never come twice. 0: they may.
+    """
+
+    beam: int | None = None
+    length_penalty: float | None = None
+    max_length: int | None = None
+    no_repeat_ngram_size: int | None = None
+
+    def given(self) -> dict[str, float]:
+        """Those that were said."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@app.command
+def translate(
+    run: Path, /, *, searching: Annotated[Searching, Options] = Searching(), n_best: int = 1
+) -> None:  # fmt: skip
+    """Translate (or summarise) standard input, a text a line; in a terminal after each line that is typed.
+
+    Args:
+        run: Run folder of a translator.
+        n_best: Answers to each text: with more than one, a line each, its score and the text, tab-separated, and an
+            empty line after those of a text.
+    """
+    if n_best < 1:
+        raise ConfigError(f"n_best is {n_best}, expected at least 1")
+    model = load(run)
+    if not isinstance(model, TranslationModel):
+        raise ConfigError(f"translate is for translators (train translate), and {run} holds a model of another task")
+    options = searching.given()
+    if sys.stdin.isatty():
+        _talk(model, n_best, options)
+    elif n_best == 1:
+        for answer in model.lines(sys.stdin, **options):
+            sys.stdout.write(answer + "\n")
+    else:
+        for line in sys.stdin:
+            _tell(model, line.rstrip("\r\n"), n_best, options)
+            sys.stdout.write("\n")
+
+
+def _talk(model: TranslationModel, n_best: int, options: dict[str, float]) -> None:
+    sys.stdout.write("a text a line; ctrl-d ends\n")
+    while True:
+        sys.stdout.write("> ")
+        sys.stdout.flush()
+        line = sys.stdin.readline()
+        if not line:
+            break
+        if line.strip():
+            _tell(model, line.rstrip("\r\n"), n_best, options)
+    sys.stdout.write("\n")
+
+
+def _tell(model: TranslationModel, text: str, n_best: int, options: dict[str, float]) -> None:
+    for one in model.translate([text], n_best=n_best, attention=False, **options)[0]:
+        score = f"{one.score:.3f}\t" if n_best > 1 else ""
+        sys.stdout.write(score + " ".join(one.text.split("\n")) + "\n")
