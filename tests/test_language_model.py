@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import latchwork as lw
 from latchwork.errors import ConfigError, DataError, ModelFileError
@@ -121,6 +122,32 @@ def test_the_vectors_taken_over_are_those_of_the_same_tokens() -> None:
     for word in ("cat", "Ann", "sees"):
         number = model.pipeline.vocabulary.tokens.index(word)
         assert (own[words.index(word)] == model.pipeline.module.embedding.weight[number]).all()
+
+
+def test_a_translator_says_with_what_a_language_model_learnt() -> None:
+    import polars as pl
+
+    model = writer("word")
+    lines = [line for line in prose(120, seed=3).replace("! ", "!\n").replace(". ", ".\n").split("\n") if line]
+    frame = pl.DataFrame({"source": [" ".join(reversed(line.split())) for line in lines], "target": lines})
+    training = lw.Training(steps=1, learning_rate=1e-12)
+    tuned = lw.finetune(model, frame, task=lw.Translate(tokenizer="word", metric="rouge_l"), training=training)
+    assert isinstance(tuned, lw.TranslationModel)
+    assert tuned.pipeline.target == model.pipeline.vocabulary
+    own, known = tuned.pipeline.module.decoder.state_dict(), model.pipeline.module.state_dict()
+    width = model.pipeline.module.embedding.embedding_dim
+    close = torch.testing.assert_close
+    close(own["embedding.weight"], known["embedding.weight"])
+    name = "layers.layers.0.cell.input.weight"
+    close(own[name][:, :width], known[name])
+    assert own[name].shape[1] > width  # what it looked at is new
+    name = "layers.layers.0.cell.recurrent.weight"
+    close(own[name], known[name])
+    assert tuned.takeover is not None
+    with pytest.raises(ConfigError, match="hidden_size"):
+        lw.finetune(model, frame, task=lw.Translate(), network=lw.Network(hidden_size=7))
+    with pytest.raises(ConfigError, match="unfreeze"):
+        lw.finetune(model, frame, task=lw.Translate(), transfer=lw.Transfer(unfreeze="gradual"))
 
 
 # From the command line

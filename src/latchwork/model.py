@@ -31,7 +31,12 @@ from latchwork.tasks import (
 )
 from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, nothing_left, read_weights
 from latchwork.training import fit as train
-from latchwork.translation_model import TranslationModel, fit_translation, load_translation
+from latchwork.translation_model import (
+    TranslationModel,
+    finetune_translated,
+    fit_translation,
+    load_translation,
+)
 from latchwork.version import __version__
 
 Data = Any
@@ -161,6 +166,22 @@ def fit(
     return model
 
 
+@overload
+def finetune(
+    start: "LanguageModel | str | Path",
+    data: Data,
+    *,
+    task: Translate,
+    network: Network | None = None,
+    training: Training | None = None,
+    transfer: Transfer | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    show: Callable[[Takeover], None] | None = None,
+) -> TranslationModel: ...
+@overload
 def finetune(
     start: "SequenceModel | LanguageModel | str | Path | nn.Module | Mapping[str, Tensor]",
     data: Data,
@@ -174,13 +195,28 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
     show: Callable[[Takeover], None] | None = None,
-) -> SequenceModel:
+) -> SequenceModel: ...
+def finetune(
+    start: "SequenceModel | LanguageModel | str | Path | nn.Module | Mapping[str, Tensor]",
+    data: Data,
+    *,
+    task: Classify | Label | Translate | None = None,
+    network: Network | None = None,
+    training: Training | None = None,
+    transfer: Transfer | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    show: Callable[[Takeover], None] | None = None,
+) -> "SequenceModel | TranslationModel":
     """Go on from what was trained before, on other data.
 
     Args:
         start: A model or its run folder: all of it is taken over, but for a head whose labels are others; of a language
-            model its vectors and recurrent layers, for Classify (the default) or Label. Or recurrent layers of another
-            library, all else being new: a torch ``state_dict`` or module, a .safetensors file, or a Keras weights file.
+            model its vectors and recurrent layers, for Classify (the default), Label, or the decoder of Translate. Or
+            recurrent layers of another library, all else being new: a torch ``state_dict`` or module, a .safetensors
+            file, or a Keras weights file.
         data: As in :func:`fit`.
         task: None: the model's own, without the files of its data. To change an option of it:
             ``dataclasses.replace(model.pipeline.task, label="tone")``. Of other layers it is needed.
@@ -216,20 +252,22 @@ def finetune(
         source = begin.name
         if task is None:
             raise ConfigError(f"{source} says nothing of a task; give one, such as Classify() or Label()")
-    return finetune_labelled(
-        begin,
-        data,
-        source=source,
-        task=task,
-        network=network,
-        training=training,
-        transfer=transfer,
-        run=folder,
-        resume=resume,
-        callbacks=callbacks,
-        progress=progress,
-        show=show,
-    )
+    shared: dict[str, Any] = {
+        "source": source,
+        "network": network,
+        "training": training,
+        "transfer": transfer,
+        "run": folder,
+        "resume": resume,
+        "callbacks": callbacks,
+        "progress": progress,
+        "show": show,
+    }
+    if isinstance(task, Translate):
+        if not isinstance(start, LanguageModel):
+            raise ConfigError(f"a translator starts from a language model (train generate), and {source} is none")
+        return finetune_translated(begin, data, task=task, **shared)
+    return finetune_labelled(begin, data, task=task, **shared)
 
 
 def _taught(model: Any, name: str) -> "SequenceModel | LanguageModel":

@@ -27,6 +27,7 @@ from latchwork.layers import Network
 from latchwork.modalities import lint_pairs, read_pairs
 from latchwork.sequences import Labelled
 from latchwork.tasks import (
+    LanguagePipeline,
     Translate,
     TranslatePipeline,
     TranslateSetup,
@@ -36,7 +37,18 @@ from latchwork.tasks import (
     save_translator,
 )
 from latchwork.tasks.saved import plain
-from latchwork.training import Callback, Outcome, Training, fit_setup, nothing_left
+from latchwork.training import (
+    Callback,
+    FittedSetup,
+    Outcome,
+    Takeover,
+    Training,
+    Transfer,
+    finetune_translation,
+    fit_setup,
+    nothing_left,
+    shaped,
+)
 from latchwork.version import __version__
 
 Progress = Callable[[str, float], None]
@@ -69,6 +81,54 @@ def fit_translation(
             callbacks=callbacks,
             resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
         )
+    return _finished(fitted, labelled, run, progress)
+
+
+def finetune_translated(
+    start: LanguagePipeline,
+    data: Any,
+    *,
+    source: str,
+    task: Translate,
+    network: Network | None = None,
+    training: Training | None = None,
+    transfer: Transfer | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+    show: Callable[[Takeover], None] | None = None,
+) -> "TranslationModel":
+    """As :func:`fit_translation`, with a decoder that begins as a language model."""
+    labelled, notes = read_translations(task, data)
+    own = shaped(network, replace(start.network, dropout=None, bidirectional=None))
+    with nothing_left(run):
+        fitted, takeover = finetune_translation(
+            start,
+            task,
+            labelled,
+            own,
+            training,
+            transfer,
+            source=source,
+            folder=run,
+            show=show,
+            resume=resume,
+            callbacks=callbacks,
+            resume_hint="" if run is None else "the same command with --resume (or finetune(…, resume=True))",
+        )
+    fitted.setup.notes += notes
+    model = _finished(fitted, labelled, run, progress)
+    model.takeover = takeover
+    if run is not None:
+        storage.write_json(run / "transfer.json", takeover.to_dict())
+    return model
+
+
+def _finished(
+    fitted: FittedSetup[TranslateSetup], labelled: Labelled, run: Path | None, progress: Progress | None
+) -> "TranslationModel":
+    """Score and save what was trained."""
     setup = fitted.setup
     finished = fitted.outcome.stopped != "interrupted"
     if run is not None and finished:  # whatever happens below, what was trained is there
@@ -116,6 +176,7 @@ class TranslationModel:
     ) -> None:
         self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
         self.evaluation, self.findings = evaluation, list(findings)
+        self.takeover: Takeover | None = None
         self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
 
     def leaderboard(self) -> Scoreboard:

@@ -100,7 +100,7 @@ def _line_table(file: TextFile, options: PairOptions, labelled: bool) -> tuple[C
             )
         if options.source is None:
             known = {cell.strip(' "').lower() for cell in first.replace(";", "\t").replace(",", "\t").split("\t")}
-            if not all(known & set(names) for names in _NAMES.values()):
+            if not all(known & set(names) for role, names in _NAMES.items() if labelled or role == "source"):
                 options = replace(options, source="1", target="2")
     wanted = {"source": options.source} | ({"target": options.target} if labelled else {})
     return cells_of(file, wanted), options

@@ -20,6 +20,10 @@ this step [rows, …] or None). sentences: the numbers of those that are still s
 is wide, side by side. A token that must not be said has -inf."""
 
 
+STRONGEST = 10
+"""The highest α: with more, the penalty of a long answer lies beyond all numbers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Beam:
     """How is searched.
@@ -50,8 +54,8 @@ class Beam:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name} is {value!r}, expected a whole number from {least}")
-        if not 0 <= self.length_penalty < math.inf:
-            raise ConfigError(f"length_penalty is {self.length_penalty}, expected a number from 0")
+        if not 0 <= self.length_penalty <= STRONGEST:
+            raise ConfigError(f"length_penalty is {self.length_penalty}, expected a number from 0 to {STRONGEST}")
         if self.n_best > self.beam:
             raise ConfigError(f"n_best is {self.n_best}, and a beam of {self.beam} holds no more than that; widen it")
         if self.min_length > self.max_length:
@@ -86,7 +90,7 @@ def beam_search(
     """Of each of ``count`` sentences the ``n_best`` best hypotheses, the best first.
 
     state: before the first token, a row for each sentence; it is read after END, as every text begins. limits: the
-    longest answer of each sentence, where that is less than ``max_length``.
+    longest answer of each sentence, where that is less than ``max_length`` (and no less than ``min_length``).
 
     At each step all continuations of a sentence's beam are ranked by log p. Those among the first ``beam`` that end are
     answers; the first ``beam`` that go on are the new beam. The search of a sentence ends when no sequence of its beam
@@ -143,7 +147,8 @@ class _Search:
     def begin(self, device: torch.device) -> None:
         k = self.options.beam
         longest = self.options.max_length
-        given = [longest] * self.count if self.limits is None else [min(longest, max(1, one)) for one in self.limits]
+        least = max(1, self.options.min_length)
+        given = [longest] * self.count if self.limits is None else [min(longest, max(least, one)) for one in self.limits]
         self.longest = torch.tensor(given, device=device)
         self.found = [[] for _ in range(self.count)]
         self.sentences = torch.arange(self.count, device=device)
@@ -255,9 +260,14 @@ class _Search:
         return self.found[sentence][: self.options.n_best]
 
 
+def check_width(beam: int, vocabulary: int) -> None:
+    """Raise :class:`ConfigError` where a beam is wider than the vocabulary."""
+    if beam > vocabulary:
+        raise ConfigError(f"the beam is {beam}, wider than the vocabulary, which has {vocabulary} tokens")
+
+
 def _checked(scores: Tensor, beam: int) -> Tensor:
-    if beam > scores.shape[1]:
-        raise ConfigError(f"the beam is {beam}, wider than the vocabulary, which has {scores.shape[1]} tokens")
+    check_width(beam, scores.shape[1])
     if scores.isnan().any() or (scores == torch.inf).any():
         raise DataError("the model's scores are not numbers (NaN or infinite); its weights or its input are damaged")
     return scores

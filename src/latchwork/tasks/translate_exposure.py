@@ -91,10 +91,11 @@ def exposure(
             said = log_p.argmax(-1)
             found.add(side, nats, said == lesson.targets, active)
             if side == 0:
-                for row, tokens, length in zip(rows, said.cpu().numpy(), lesson.lengths.tolist(), strict=True):
+                every = zip(rows, said.cpu().numpy(), steps.weights.cpu().numpy(), lesson.lengths.tolist(), strict=True)
+                for row, tokens, weights, length in every:
                     ends = np.flatnonzero(tokens[:length] == END)
                     stop = int(ends[0]) if len(ends) else length - 1
-                    texts[row] = pipeline.text(tokens[:stop], pairs[row].extra)
+                    texts[row] = pipeline.told(tokens[:stop], weights[:stop], pairs[row], labelled.content[row])
     module.train(training)
     answers = pipeline.translate(labelled, pipeline.greedy, pairs=pairs)
     free = [several[0].text for several in answers]

@@ -18,7 +18,7 @@ from latchwork.modalities import Images, Records, Vocabulary, Writer
 from latchwork.modalities.text_tokens import UNKNOWN
 from latchwork.modalities.writer import JOIN
 from latchwork.sequences import Encoded, Features, Labelled
-from latchwork.tasks.beam import Beam, Hypothesis, beam_search
+from latchwork.tasks.beam import Beam, Hypothesis, beam_search, check_width
 from latchwork.tasks.sequence_pipeline import IMAGE_BLOCKS
 from latchwork.tasks.supervised import convolution
 from latchwork.tasks.translate import Translate
@@ -158,6 +158,11 @@ class TranslatePipeline:
         text = self.text(tokens, extra)
         return Translation(text, found.score, found.log_p, said, source, attention, found.cut)
 
+    def told(self, tokens: Tokens, attention: NDArray[np.float32], pair: Pair, content: Any) -> str:
+        """The text of tokens that were read from a source so, as an answer has it: the unknown is replaced."""
+        words = self._words(content, pair.source) if isinstance(self.source, SourceText) else None
+        return self._answer(Hypothesis(tokens, 0.0, 0.0, attention), pair, words).text
+
     def text(self, tokens: Tokens, extra: Sequence[str] = ()) -> str:
         """The text of some tokens; those behind the vocabulary are the words of ``extra``."""
         writer = Writer(self.target.unit, (*self.target.tokens, *extra))
@@ -186,6 +191,8 @@ def search(
 
     ratio: how many tokens a step of the source makes expected; an answer may have three times as many, and a few more.
     """
+    # Before so many rows are made of each source.
+    check_width(options.beam, module.decoder.vocabulary + max((len(one.extra) for one in pairs), default=0))
     training = module.training
     module.eval()
     found: list[Any] = [None] * len(pairs)

@@ -13,6 +13,7 @@ from latchwork.errors import ConfigError, DataError
 from latchwork.layers import Network
 from latchwork.modalities import Record, SourceOptions, Vocabulary, pair_notes, read_pairs, tokenised
 from latchwork.sequences import Labelled, Split, split_examples
+from latchwork.tasks.beam import check_width
 from latchwork.tasks.translate import Translate
 from latchwork.tasks.translate_job import Pair, TranslateJob
 from latchwork.tasks.translate_pipeline import SOURCES, TranslatePipeline, build_translator, first_of
@@ -94,11 +95,16 @@ class TranslateSetup:
         learned = labelled.select(split.train)
         task = _sides(task, kind, learned)
         if source is None or target is None:
-            source, target, told = _fitted(task, kind, learned, labelled, split)
+            source, found, told = _fitted(task, kind, learned, labelled, split)
             notes += told
+            target = found if target is None else target
         task, network = resolved(task, network, len(split.train), kind, source, target)
         if isinstance(source, SourceText):
             task = replace(task, source_length=source.limit)
+        if task.beam > len(target) and task.beam == Translate.beam:
+            task = replace(task, beam=len(target))
+            notes.append(f"beam: {len(target)}, as many as the target has tokens")
+        check_width(task.beam, len(target))
         assert task.metric is not None
         judge(task.metric, ["a"], ["a"])  # a package that is missing is missed before training
         with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,9 @@ from latchwork.training.loop import train
 from latchwork.training.options import Training
 from latchwork.training.progress import Progress
 from latchwork.training.takeover import Takeover
-from latchwork.training.transfer import Transfer, Tuned, finetune_sequences, inherited
+from latchwork.training.transfer import Tuned, finetune_sequences, inherited, shaped
+from latchwork.training.transfer_language import finetune_translation
+from latchwork.training.transfer_options import Transfer
 
 __all__ = [
     "Callback",
@@ -25,11 +27,13 @@ __all__ = [
     "Transfer",
     "Tuned",
     "finetune_sequences",
+    "finetune_translation",
     "fit",
     "fit_sequences",
     "fit_setup",
     "inherited",
     "nothing_left",
     "read_weights",
+    "shaped",
     "train",
 ]

@@ -5,20 +5,18 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latchwork import storage
 from latchwork.errors import ConfigError
 from latchwork.layers import Network
 from latchwork.modalities import Text
 from latchwork.modalities.text_extend import extended
-from latchwork.modalities.text_from import text_from
 from latchwork.modalities.text_tokens import UNKNOWN
-from latchwork.sequences import PAD, Labelled, Split
+from latchwork.sequences import Labelled, Split
 from latchwork.tasks import (
     Classify,
     LanguagePipeline,
@@ -33,6 +31,8 @@ from latchwork.training.foreign import Foreign
 from latchwork.training.options import Training
 from latchwork.training.schedule import Group
 from latchwork.training.takeover import HEAD, Row, Takeover, frozen, planned, take
+from latchwork.training.transfer_language import from_language
+from latchwork.training.transfer_options import Transfer
 
 KEPT = ("embedding", "convolutions", "causal", "tokenizer", "lowercase", "characters", "max_length", "keep",
         "vectors", "image_size")  # fmt: skip
@@ -40,47 +40,6 @@ KEPT = ("embedding", "convolutions", "causal", "tokenizer", "lowercase", "charac
 
 FREE = ("dropout", "recurrent_dropout", "zoneout", "weight_drop", "forget_bias", "kernel")
 """Options of the network that leave the weights what they mean."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """How a trained model is taken over.
-
-    Args:
-        freeze: Parts that stay as they are: encoder, body, head, or deeper, such as body.layers.0 or encoder.embedding;
-            commas between them.
-        unfreeze: "gradual": the head learns first, and after each epoch one layer more, from the head down (ULMFiT).
-            "all": everything from the start.
-        layer_decay: Each layer learns at this share of the rate of the layer above it; 1: all alike. A part of which
-            nothing was taken over learns at the full rate.
-        vocabulary: "keep": words that the model does not know are read as unknown. "extend": they get vectors of
-            their own beside those of the known ones, and learn with these: at the encoder's rate, and from when on it
-            learns.
-        recurrent: Of a weights file of torch or Keras: the layers to take, from the input up. None: all there are.
-    """
-
-    freeze: tuple[str, ...] = ()
-    unfreeze: Literal["all", "gradual"] = "all"
-    layer_decay: float = 1 / 2.6
-    vocabulary: Literal["keep", "extend"] = "keep"
-    recurrent: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("freeze", "recurrent"):
-            given = getattr(self, name)
-            parts = (given,) if isinstance(given, str) else tuple(given)
-            object.__setattr__(self, name, tuple(p.strip() for one in parts for p in one.split(",") if p.strip()))
-        for name, allowed in (("unfreeze", ("all", "gradual")), ("vocabulary", ("keep", "extend"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f'{name} is "{getattr(self, name)}", expected {" or ".join(allowed)}')
-        still = [name for name in self.freeze if name in ("encoder", "encoder.embedding", "encoder.embedding.weight")]
-        if still and self.vocabulary == "extend":
-            raise ConfigError(
-                f"freeze names {still[0]}, and with vocabulary=extend the vectors of new words are in it, which would "
-                "stay at random: leave one of them out"
-            )
-        if not 0 < self.layer_decay <= 1:
-            raise ConfigError(f"layer_decay is {self.layer_decay}, expected above 0 and at most 1")
 
 
 @dataclass
@@ -137,8 +96,10 @@ def finetune_sequences(
         _check_width(start, setup)
         notes += start.notes
     elif isinstance(start, LanguagePipeline):
-        task, modality, state = _from_language(start, task, kind, labelled, split, transfer)
-        own = _network(network, replace(start.network, dropout=None))
+        task, modality, state = from_language(
+            start, task, kind, labelled, split, extend=transfer.vocabulary == "extend"
+        )
+        own = shaped(network, replace(start.network, dropout=None))
         setup = SequenceSetup.of(task, kind, labelled, own, modality=modality, **fixed)
         anew = (HEAD,)
         notes += [
@@ -151,7 +112,7 @@ def finetune_sequences(
         task, about = _aimed(task, start, targets)
         notes += about
         modality = _modality(start, task, labelled, split, transfer)
-        own = _network(network, start.network)
+        own = shaped(network, start.network)
         setup = SequenceSetup.of(task, kind, labelled, own, modality=modality, targets=targets, **fixed)
         state = start.module.state_dict()
         before, anew = (start, ()) if same else (None, (HEAD,))
@@ -185,28 +146,6 @@ def finetune_sequences(
     identity = {"transfer": asdict(transfer), "start": storage.sha256(storage.pack_tensors(state))}
     fitted = fit_setup(setup, options, folder=folder, config=identity, begin=begun, **shared)
     return Tuned(fitted, takeover, before)
-
-
-def _from_language(
-    start: LanguagePipeline, task: SequenceTask, kind: str, labelled: Labelled, split: Split, transfer: Transfer
-) -> tuple[SequenceTask, Text, dict[str, Tensor]]:
-    """(the task that reads as the language model does, its modality, the weights by the names they get)."""
-    if kind != "text":
-        raise ConfigError(f"a language model reads texts, and this is {kind}; train without it")
-    for name in ("vectors", "characters", "convolutions"):
-        if getattr(task, name):
-            raise ConfigError(f"{name} changes what the layers read, and a language model's read tokens; leave it out")
-    vocabulary = start.vocabulary
-    unit: Any = {"given": "word"}.get(vocabulary.unit, vocabulary.unit)
-    vectors = start.module.embedding.weight.detach()
-    task = replace(task, tokenizer=unit, lowercase=vocabulary.lowercase, embedding=vectors.shape[1], characters=False)
-    modality, numbers = text_from(vocabulary, labelled, split.train, task.source)
-    taken = vectors[torch.from_numpy(numbers)].clone()
-    taken[PAD] = 0.0
-    layers = {f"body.{name}": one for name, one in start.module.layers.state_dict().items()}
-    if transfer.vocabulary == "extend":
-        modality = extended(modality, labelled, split.train, limit=task.vocabulary_size)
-    return task, modality, {"encoder.embedding.weight": taken, **layers}
 
 
 def _agreed(task: SequenceTask, start: SequencePipeline) -> SequenceTask:
@@ -243,8 +182,10 @@ def _aimed(task: SequenceTask, start: SequencePipeline, targets: Targets) -> tup
     return task, notes
 
 
-def _network(given: Network | None, own: Network) -> Network:
-    """The model's network, with what a new one may say of dropout and kernels."""
+def shaped(given: Network | None, own: Network) -> Network:
+    """The trained network's options, with what a new one may say of dropout and kernels; raises ConfigError where it
+    says something else of the weights.
+    """
     if given is None:
         return own
     resolved = own.resolved()
