@@ -237,6 +237,8 @@ def finetune(
     source = str(start) if isinstance(start, (str, Path)) else "the model"
     if isinstance(start, (str, Path)) and (Path(start).is_dir() or not Path(start).suffix):
         start = _taught(load(start), str(start))
+    if isinstance(start, TranslationModel):
+        start = _taught(start, source)
     if isinstance(start, LanguageModel):
         begin: Any = start.pipeline
         if transfer.recurrent:

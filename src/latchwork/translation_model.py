@@ -241,7 +241,7 @@ class TranslationModel:
         reading = iter(lines)
         while some := [line.rstrip("\r\n") for line in islice(reading, AT_ONCE)]:
             for several in self.translate(some, attention=False, **options):
-                yield " ".join(several[0].text.split("\n"))
+                yield in_a_line(several[0].text)
 
     def stream(self) -> Any:
         """Not what a translator does."""
@@ -304,6 +304,11 @@ class TranslationModel:
         if self.training is not None:
             parts["training"] = self.training.to_mapping()
         return toml.dumps(parts)
+
+
+def in_a_line(text: str) -> str:
+    """A text with blanks for its newlines."""
+    return " ".join(text.splitlines())
 
 
 def _is_file(text: str) -> bool:

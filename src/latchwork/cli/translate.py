@@ -1,18 +1,20 @@
 """latchwork train translate and translate: sequences said in other words."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 from latchwork.cli.base import Options, app, err, out, train
-from latchwork.errors import ConfigError
+from latchwork.errors import ConfigError, DataError, LatchworkError
 from latchwork.layers import Network
 from latchwork.model import fit, load
 from latchwork.tasks import Translate
 from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
-from latchwork.translation_model import TranslationModel
+from latchwork.translation_model import AT_ONCE, TranslationModel, in_a_line
 from latchwork.view import print_writing, telling
 
 
@@ -98,12 +100,27 @@ def translate(
     if sys.stdin.isatty():
         _talk(model, n_best, options)
     elif n_best == 1:
-        for answer in model.lines(sys.stdin, **options):
+        for answer in model.lines(_lines(), **options):
             sys.stdout.write(answer + "\n")
     else:
-        for line in sys.stdin:
-            _tell(model, line.rstrip("\r\n"), n_best, options)
-            sys.stdout.write("\n")
+        reading = _lines()
+        while some := list(islice(reading, AT_ONCE)):
+            _tell(model, some, n_best, options, "\n")
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input without their ends: UTF-8 whatever the locale, and ended by a newline alone, so that
+    there are as many as other tools count.
+    """
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"standard input: line {number}, byte {error.start + 1}: 0x{line[error.start]:02x} is not utf-8 text; "
+                "save it as UTF-8"
+            ) from error
+        yield (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
 
 
 def _talk(model: TranslationModel, n_best: int, options: dict[str, float]) -> None:
@@ -114,12 +131,19 @@ def _talk(model: TranslationModel, n_best: int, options: dict[str, float]) -> No
         line = sys.stdin.readline()
         if not line:
             break
-        if line.strip():
-            _tell(model, line.rstrip("\r\n"), n_best, options)
+        try:
+            if line.strip():
+                _tell(model, [line], n_best, options)
+        except ConfigError:  # an option, which the next line would not mend
+            raise
+        except LatchworkError as error:
+            sys.stdout.write(f"{error}\n")
     sys.stdout.write("\n")
 
 
-def _tell(model: TranslationModel, text: str, n_best: int, options: dict[str, float]) -> None:
-    for one in model.translate([text], n_best=n_best, attention=False, **options)[0]:
-        score = f"{one.score:.3f}\t" if n_best > 1 else ""
-        sys.stdout.write(score + " ".join(one.text.split("\n")) + "\n")
+def _tell(model: TranslationModel, texts: list[str], n_best: int, options: dict[str, float], end: str = "") -> None:
+    for several in model.translate(texts, n_best=n_best, attention=False, **options):
+        for one in several:
+            score = f"{one.score:.3f}\t" if n_best > 1 else ""
+            sys.stdout.write(f"{score}{in_a_line(one.text)}\n")
+        sys.stdout.write(end)

@@ -21,6 +21,8 @@ _TWO = (
     "their endings"
 )
 _EXAMPLE = 'source="1", target="2"'
+_HEADER = 1 << 12
+"""Bytes of a first line in which names of columns are looked for."""
 
 
 def read_pairs(source: Any, options: PairOptions | None = None, *, labelled: bool = True) -> Labelled:
@@ -100,7 +102,7 @@ def _line_table(file: TextFile, options: PairOptions, labelled: bool) -> tuple[C
             )
         if options.source is None:
             known = {cell.strip(' "').lower() for cell in first.replace(";", "\t").replace(",", "\t").split("\t")}
-            if not all(known & set(names) for role, names in _NAMES.items() if labelled or role == "source"):
+            if not _headed(known, labelled):
                 options = replace(options, source="1", target="2")
     wanted = {"source": options.source} | ({"target": options.target} if labelled else {})
     return cells_of(file, wanted), options
@@ -203,8 +205,31 @@ def _labelled(sources: list[str], targets: list[Any], places: Sequence[str], dig
 
 
 def pair_notes(source: Any, options: PairOptions | None = None) -> tuple[str, ...]:
-    """What a reader of the scores must know of which files of a folder were taken; nothing for other sources."""
+    """What a reader of the scores must know of which files of a folder were taken, or which columns of a table whose
+    first line may be a header; nothing for other sources.
+    """
     if not isinstance(source, (str, Path)) or str(source) == "-":
         return ()
+    options = options or PairOptions()
     path = Path(source).expanduser()
-    return found_files(path, options or PairOptions())[1] if path.is_dir() or is_prefix(path) else ()
+    if path.is_dir() or is_prefix(path):
+        return found_files(path, options)[1]
+    if options.source is not None:
+        return ()
+    with stream(source) as (name, file):
+        kind = Path(name).suffix.lower()
+        line = file.readline(_HEADER).decode("utf-8", "replace") if kind in (".csv", ".tsv", ".txt") else ""
+    separator = max(",;|\t", key=line.count) if kind == ".csv" else "\t"
+    cells = [cell.strip(' "\ufeff\r\n') for cell in line.split(separator)]
+    named = {cell.lower() for cell in cells}
+    if len(cells) < 2 or any(len(cell.split()) != 1 for cell in cells) or _headed(named):
+        return ()
+    return (
+        f"{name}: columns 1 and 2 are read, and line 1 ({', '.join(cells[:5])}) as a pair; if that is a header, name "
+        f'the columns, as in source="{cells[0]}", target="{cells[1]}"',
+    )
+
+
+def _headed(names: set[str], labelled: bool = True) -> bool:
+    """Whether these are the usual names of the columns that are needed."""
+    return all(names & set(usual) for role, usual in _NAMES.items() if labelled or role == "source")

@@ -245,6 +245,14 @@ class Vocabulary:
             yield (JOIN + word if begin == last and begin and word != SPECIAL[UNKNOWN] else word), begin
             last = stop
 
+    def cut(self, text: str) -> list[str]:
+        """The tokens of a text, known or not, as they stand in ``tokens``. Not for bpe."""
+        return list(self._strings(text))
+
+    def number(self, token: str) -> int:
+        """The number of one of these; of the unknown token where it is none of the vocabulary's."""
+        return self._numbers.get(token, UNKNOWN)
+
     def unknown(self, text: str) -> list[tuple[str, int]]:
         """The words or characters that are not known, each once, and which character of the text (in NFC, the first
         is 1) they begin at; nothing is unknown to bpe."""

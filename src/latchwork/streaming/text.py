@@ -100,15 +100,16 @@ class Reading:
         """[batch, vocabulary] of what comes next."""
         if self._output is None:
             raise StateError("nothing was read yet, so nothing is known of what comes next")
+        # Row by row: then a text's scores do not depend on how many others there are.
         weight = self._weight
         if weight is None:
             with torch.no_grad():
-                return self.pipeline.module.log_probabilities(torch.from_numpy(self._output)).numpy()
-        # Row by row: then a text's scores do not depend on how many others there are.
-        rows = list(self._output)
+                rows = torch.from_numpy(self._output).split(1)
+                return torch.cat([self.pipeline.module.log_probabilities(row) for row in rows]).numpy()
+        hidden = list(self._output)
         if self._projection is not None:
-            rows = [self._projection @ row for row in rows]
-        return np.stack([weight @ row for row in rows]) + self._bias
+            hidden = [self._projection @ row for row in hidden]
+        return np.stack([weight @ row for row in hidden]) + self._bias
 
 
 class TextStream:

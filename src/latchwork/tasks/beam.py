@@ -148,7 +148,8 @@ class _Search:
         k = self.options.beam
         longest = self.options.max_length
         least = max(1, self.options.min_length)
-        given = [longest] * self.count if self.limits is None else [min(longest, max(least, one)) for one in self.limits]
+        limits = [longest] * self.count if self.limits is None else self.limits
+        given = [min(longest, max(least, one)) for one in limits]
         self.longest = torch.tensor(given, device=device)
         self.found = [[] for _ in range(self.count)]
         self.sentences = torch.arange(self.count, device=device)
