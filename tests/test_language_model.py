@@ -1,5 +1,6 @@
 """The front door of language models: fit, save, load, evaluate, report; bad input leaves nothing behind."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -153,7 +154,9 @@ def test_a_translator_says_with_what_a_language_model_learnt() -> None:
 # From the command line
 
 
-def test_train_generate_and_complete(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_train_generate_and_complete(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = tmp_path / "talk.txt"
     text.write_text(prose(100), encoding="utf-8")
     code, out, err = command(capsys, "train", "generate", text, "--run", tmp_path / "run", *QUICK)
@@ -167,6 +170,8 @@ def test_train_generate_and_complete(capsys: pytest.CaptureFixture[str], tmp_pat
     assert first == "Ann" + model.generate("Ann", seed=3) + "\n"
     code, several, _ = command(capsys, "generate", tmp_path / "run", "--prompt", "Ann", "--seed", "2", "--samples", "2")
     assert several.endswith(first)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Ann"))
+    assert command(capsys, "generate", tmp_path / "run", "--prompt", "-", "--seed", "3")[1] == first
     code, offers, _ = command(capsys, "complete", tmp_path / "run", "Ann se", "--n", "2")
     assert code == 0
     assert len(offers.splitlines()) <= 2

@@ -40,18 +40,10 @@ def labelled(
     """
     training = lw.Training(seed=seed, **options.pop("training", {}))
     model = lw.fit(task, source, training=training, callbacks=[Progress()], **options)
-    board = model.leaderboard()
-    assert model.outcome is not None
-    rows = {row.name: {name: round(value, 4) for name, value in row.values.items()} for row in board.rows}
     return {
-        "main": board.main,
-        "figures": rows,
-        "interval": [round(board.model.lower, 4), round(board.model.upper, 4)],
-        "verdict": board.verdict(),
-        "sequences": board.count,
+        **told(model),
+        "sequences": model.leaderboard().count,
         "leaks": [str(one) for one in model.findings if one.severity == "leak"],
-        "validation": model.outcome.best,
-        "steps": model.outcome.best_step,
         **{name: ask(model) for name, ask in (also or {}).items()},
     }
 
@@ -63,13 +55,20 @@ def written(
     also: Mapping[str, Callable[[Any], Any]] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The same for a language model or a translator."""
+    """The same for a language model or a translator, with what training alone took."""
     training = lw.Training(seed=seed, **options.pop("training", {}))
-    began = time.perf_counter()
-    trained: list[float] = []
-    model = lw.fit(task, source, training=training, callbacks=[Progress(), _Clock(trained)], **options)
+    began, ends = time.perf_counter(), _Clock()
+    model = lw.fit(task, source, training=training, callbacks=[Progress(), ends], **options)
+    return {
+        **told(model),
+        "training_seconds": round(ends.at - began, 1),
+        **{name: ask(model) for name, ask in (also or {}).items()},
+    }
+
+
+def told(model: Any) -> dict[str, Any]:
+    """Every method's figures, the verdict, what validation found."""
     board = model.leaderboard()
-    assert model.outcome is not None
     return {
         "main": board.main,
         "figures": {row.name: {name: round(value, 4) for name, value in row.values.items()} for row in board.rows},
@@ -78,17 +77,16 @@ def written(
         "notes": list(board.notes),
         "validation": model.outcome.best,
         "steps": model.outcome.best_step,
-        "training_seconds": round(trained[-1] - began, 1),
-        **{name: ask(model) for name, ask in (also or {}).items()},
     }
 
 
 class _Clock(Callback):
-    def __init__(self, ends: list[float]) -> None:
-        self.ends = ends
+    """When training ended."""
+
+    at = 0.0
 
     def end(self, outcome: Any) -> None:
-        self.ends.append(time.perf_counter())
+        self.at = time.perf_counter()
 
 
 def run(name: str, measure: Callable[[int], dict[str, Any]]) -> None:

@@ -117,3 +117,22 @@ def test_padding_and_unknown_are_never_said() -> None:
 
 def test_probabilities_sum_to_one() -> None:
     assert writer().stream("Ann").probabilities.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "slstm"])
+def test_after_a_text_has_ended_another_begins_and_knows_nothing_of_it(cell: str) -> None:
+    model = writer("word", cell)
+    live = model.stream("Ann sees", max_new_tokens=5)
+    live.sampler.next = lambda scores: END  # type: ignore[method-assign]
+    assert "".join(live.pieces()) == ""
+    assert live.ended
+    np.testing.assert_array_equal(live.reading.scores, TextStream(model.pipeline).reading.scores)
+    assert live.writer.start
+
+
+def test_steps_over_an_end_are_those_of_two_texts() -> None:
+    pipeline = writer().pipeline
+    first, second = (torch.from_numpy(pipeline.stream([one]))[None] for one in ("Ann sees", "Bob"))
+    joined, _ = pipeline.step(torch.cat([first, second], 1), pipeline.initial_state())
+    alone, _ = pipeline.step(second, pipeline.initial_state())
+    torch.testing.assert_close(joined[:, first.shape[1] :], alone, atol=1e-5, rtol=1e-5)

@@ -1,5 +1,6 @@
 """latchwork train generate, generate and complete: language models."""
 
+import codecs
 import contextlib
 import os
 import sys
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+from cyclopts import Parameter
 from rich.markup import escape
 
 from latchwork.cli.base import Options, app, err, out, train
@@ -21,6 +24,7 @@ from latchwork.training import Training
 from latchwork.view import print_writing, telling
 
 BACKSPACES = ("\x7f", "\b")
+TAKEN = ("\t", "\r", "\n")
 ENDS = ("\x03", "\x04", "\x1b")
 """Keys that end the interactive prompt: ctrl-c, ctrl-d, escape."""
 
@@ -85,7 +89,7 @@ def generate(
     run: Path,
     /,
     *,
-    prompt: str = "",
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     sampling: Annotated[Sampling, Options] = Sampling(),  # noqa: B008 a frozen value
     samples: int = 1,
 ) -> None:
@@ -136,7 +140,7 @@ def complete(run: Path, text: str | None = None, /, *, n: int = 5) -> None:
         _type(model, n)
         return
     for line in sys.stdin:
-        offers = model.complete(line.rstrip("\n"), n)
+        offers = model.complete(line.rstrip("\r\n"), n)
         sys.stdout.write("\t".join(one.word for one in offers) + "\n")
         sys.stdout.flush()
 
@@ -151,6 +155,8 @@ def _type(model: LanguageModel, n: int) -> None:
         for key in keys:
             if key in ENDS:
                 break
+            if not key.isprintable() and key not in (*BACKSPACES, *TAKEN):
+                continue
             said = ""
             try:
                 typed, typing = _pressed(key, typed, typing, offers, model, n)
@@ -200,12 +206,12 @@ def _keys() -> Iterator[Iterator[str]]:
     before = termios.tcgetattr(handle)
 
     def pressed() -> Iterator[str]:
-        rest = b""
-        while True:
-            rest += os.read(handle, 1)
-            with contextlib.suppress(UnicodeDecodeError):
-                key, rest = rest.decode(), b""
-                yield key
+        decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        while data := os.read(handle, 64):  # nothing: the terminal is gone
+            text = decoder.decode(data)
+            if text.startswith("\x1b") and len(text) > 1:
+                continue  # an arrow or another key of its own
+            yield from text
 
     try:
         tty.setcbreak(handle)

@@ -110,7 +110,9 @@ class Scoreboard:
         better = -found.difference if self.main in LOWER_IS_BETTER else found.difference
         size = f"{abs(found.difference):.3g} in {title}"
         if math.isnan(found.lower):
-            return f"{name} is {size} {'better' if better > 0 else 'worse'} than {best.name}; too little to tell"
+            alone = math.isnan(best.lower) and not math.isnan(self.model.lower)
+            why = f"{best.name} has one figure for all, so there is no interval" if alone else "too little to tell"
+            return f"{name} is {size} {'better' if better > 0 else 'worse'} than {best.name}; {why}"
         size += f" (95% interval {found.lower:+.3g} to {found.upper:+.3g}, p {_p(found.p)})"
         if found.lower <= 0 <= found.upper:
             return f"{name} and {best.name} can't be told apart: {found.difference:+.3g}{size[len(size.split()[0]) :]}"

@@ -61,7 +61,7 @@ class LanguageScore:
         if not self.unknown:
             return said
         return (
-            f"{said}; {self.unknown / max(self.tokens, 1):.1%} are <unk>, which stand for words that are not spelled: "
+            f"{said}; {self.unknown / max(self.tokens, 1):.1%} are <unk>, for {self.token}s that are not spelled: "
             "bits for each character are too few by those"
         )
 

@@ -92,7 +92,7 @@ class Completer:
         self.pipeline, self.n, self.unit = pipeline, min(n, len(vocabulary) - len(NEVER)), vocabulary.unit
         self._here, self._trial = Reading(pipeline), Reading(pipeline)
         self._ahead = Reading(pipeline, self.n) if self.unit in ("char", "bpe") else None
-        self._here.read(np.array([END]))
+        self._here.begin()
         self._places: dict[tuple[int, ...], _Place] = {}
         self._pending, self._joined = "", False
         own = range(END + 1, len(vocabulary))
@@ -118,7 +118,7 @@ class Completer:
     @property
     def typed(self) -> str:
         """What was typed of the word that is not finished yet."""
-        return _last_word(self._open)
+        return self._pending.strip() if self.unit == "given" else _last_word(self._open)
 
     def type(self, text: str) -> None:
         """Read a text without asking for anything. Raises :class:`DataError` for characters that training never saw;
@@ -167,7 +167,7 @@ class Completer:
             found = self._follow(self._characters() if self.unit == "char" else self._pieces())
         unique: dict[str, Completion] = {}
         for rest, probability in sorted(found, key=lambda one: -one[1]):
-            if rest:
+            if rest and _wordy(self.typed + rest):
                 unique.setdefault(rest, Completion(self.typed + rest, rest, probability))
         return list(unique.values())[: self.n]
 
@@ -207,6 +207,8 @@ class Completer:
             strings.append(JOIN + head if table is self._after_sign else head)
             begun = sign + tail
             numbers = self._after_sign.longer(begun.encode())
+        elif begun and not len(numbers):
+            numbers = self._after_blank.longer(begun.encode())
         if not len(numbers):
             return []
         shares = self._shares(self._place([vocabulary.number(one) for one in strings]))[numbers]

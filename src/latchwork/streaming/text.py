@@ -70,6 +70,11 @@ class Reading:
         """The last layer's outputs, from which the scores are made."""
         return self._output
 
+    def begin(self) -> None:
+        """Begin new texts: nothing is known of what was read, as in training where a text begins."""
+        self.place(self.pipeline.module.initial_state(self.batch), None)
+        self.read(np.full(self.batch, END))
+
     def read(self, tokens: NDArray[np.int64]) -> None:
         """One token for each text: [batch]."""
         if self._session is not None:
@@ -128,8 +133,8 @@ class TextStream:
         self.writer = pipeline.vocabulary.writer()
         self.reading = Reading(pipeline)
         self.ended = False
-        """Whether the model said that the text ends."""
-        self.reading.read(np.array([END]))
+        """Whether the model said that the text ends; what comes then is another text."""
+        self.reading.begin()
 
     def __enter__(self) -> "TextStream":
         return self
@@ -165,10 +170,13 @@ class TextStream:
         return shares / shares.sum()
 
     def next(self) -> int:
-        """Draw the next token, and read it."""
+        """Draw the next token, and read it. After the one that ends the text, another begins from a fresh state."""
         token = self.sampler.next(self.reading.scores[0])
-        self.reading.read(np.array([token]))
         self.ended = token == END
+        if self.ended:
+            self.reading.begin()
+        else:
+            self.reading.read(np.array([token]))
         return token
 
     def pieces(self) -> Iterator[str]:
@@ -179,13 +187,13 @@ class TextStream:
         self.ended = False
         for _ in range(self.sampling.max_new_tokens):
             token = self.next()
-            if token == END:
-                break
             piece = watch.push(self.writer.push(token))
             if piece:
                 yield piece
             if watch.stopped:
                 return
+            if token == END:
+                break
         rest = watch.push(self.writer.flush()) + watch.flush()
         if rest:
             yield rest

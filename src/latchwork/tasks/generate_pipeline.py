@@ -51,14 +51,14 @@ class LanguagePipeline:
     @torch.no_grad()
     def step(self, tokens: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         """Read tokens [batch, time], of any number of steps: log p of each token to come next [batch, time,
-        vocabulary], and the state after them.
+        vocabulary], and the state after them. At ``<eos>`` another text begins, from a fresh state.
         """
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(self.vocabulary):
             raise DataError(f"a token is not from 0 to {len(self.vocabulary) - 1}, the vocabulary of this model")
         self.module.eval()
         if not tokens.shape[1]:
             return torch.zeros(len(tokens), 0, len(self.vocabulary)), state
-        read = self.module(tokens, state)
+        read = self.module(tokens, state, resets=tokens == END)
         scores = self.module.log_probabilities(read.hidden.flatten(0, 1))
         return scores.view(*tokens.shape, -1), read.state
 
