@@ -228,3 +228,30 @@ def test_what_a_language_model_can_not_do_is_said() -> None:
         ).leaderboard()
     with pytest.raises(DataError, match="no text"):
         lw.fit(lw.Generate(), [])
+
+
+def test_scores_of_text_in_lower_case_say_so() -> None:
+    model = lw.fit(
+        lw.Generate(lowercase=True),
+        [prose(60)],
+        network=lw.Network(hidden_size=8),
+        training=lw.Training(steps=2, batch_size=4, truncate=16),
+    )
+    assert any("lower case" in note for note in model.leaderboard().notes)
+    assert not any("lower case" in note for note in writer().leaderboard().notes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+def test_keys_that_are_no_characters_are_passed_over_and_the_prompt_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import pty
+
+    from latchwork.cli.generate import _keys
+
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        with _keys() as keys:
+            os.write(ours, b"A\x1b[An\x1b[1;5C\xffn\t\x7f" + "日".encode() + b"\x1b")
+            assert [next(keys) for _ in range(7)] == ["A", "n", "n", "\t", "\x7f", "日", "\x1b"]
+    os.close(ours)

@@ -1,14 +1,20 @@
 """The front door of translating: fit, translate, evaluate, save, load."""
 
+import io
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from latchwork.cli import main
 from latchwork.errors import ConfigError
 from latchwork.layers import Network
-from latchwork.tasks import Translate
+from latchwork.modalities import SourceOptions, read_records
+from latchwork.model import finetune
+from latchwork.tasks import Translate, TranslateSetup
 from latchwork.training import Training
 from latchwork.translation_model import TranslationModel, fit_translation, load_translation
 
@@ -94,3 +100,101 @@ def test_nothing_held_back_is_nothing_scored(tmp_path: Path) -> None:
         model.leaderboard()
     with pytest.raises(ConfigError, match="reads a whole source"):
         model.stream()
+
+
+class Input(io.TextIOWrapper):
+    """Standard input; a terminal's where it is one."""
+
+    def __init__(self, data: bytes, *, terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(data), encoding="utf-8", errors="surrogateescape")
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.fixture
+def ask(run: Path, model: TranslationModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def answered(data: bytes, *options: str, terminal: bool = False) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", Input(data, terminal=terminal))
+        code = 0
+        try:
+            main(["translate", str(run), *options])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return answered
+
+
+A, B = "my name is abcde and i live in mnopq", "my name is qwert and i live in zuiop"
+SAID_A, SAID_B = "abcde lives in mnopq", "qwert lives in zuiop"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", []),
+        ("\n", [""]),
+        (f"{A}\n\n{B}\n", [SAID_A, "", SAID_B]),
+        (f"{A}\r\n\r\n{B}", [SAID_A, "", SAID_B]),
+        (f"\ufeff{A}\n", [SAID_A]),
+        (f"{A.replace(' is ', chr(9) + 'is' + chr(13))}\n{B}\n", [SAID_A, SAID_B]),
+    ],
+)
+def test_as_many_lines_come_out_as_go_in(ask: Any, given: str, said: list[str]) -> None:
+    code, out, err = ask(given.encode())
+    assert (code, err) == (0, "")
+    assert out == "".join(f"{one}\n" for one in said)
+
+
+def test_several_answers_have_an_empty_line_behind_them(ask: Any) -> None:
+    _, out, _ = ask(f"{A}\n\n{B}\n".encode(), "--n-best", "2")
+    first, nothing, last, rest = out.split("\n\n")
+    assert rest == ""
+    assert nothing == "0.000\t\n0.000\t"
+    assert [first.split("\n")[0].split("\t")[1], last.split("\n")[0].split("\t")[1]] == [SAID_A, SAID_B]
+    assert len(first.split("\n")) == len(last.split("\n")) == 2
+
+
+def test_bad_lines_and_options_are_one_line(ask: Any) -> None:
+    assert ask(f"{A}\nab \xff\n".encode("latin-1")) == (
+        2, "", "latchwork: standard input: line 2, byte 4: 0xff is not utf-8 text; save it as UTF-8\n",
+    )  # fmt: skip
+    for options, told in (
+        (("--beam", "30000000"), "the beam is 30000000, wider than the vocabulary"),
+        (("--length-penalty", "500"), "length_penalty is 500.0, expected a number from 0 to 10"),
+        (("--n-best", "0"), "n_best is 0, expected at least 1"),
+    ):
+        code, out, err = ask(f"{A}\n".encode(), *options)
+        assert (code, out) == (2, "")
+        assert told in err
+
+
+def test_a_shell_goes_on_after_a_line_that_can_not_be_read(ask: Any) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    code, out, _ = ask(f"{A}\n\nab \xff\n{B}\n".encode("latin-1"), terminal=True)
+    signal.signal(signal.SIGINT, before)
+    assert code == 0
+    assert out.count("> ") == 5
+    assert SAID_A in out
+    assert "half of a surrogate pair" in out
+    assert SAID_B in out
+
+
+def test_files_are_texts_and_sequences_are_not(tmp_path: Path) -> None:
+    rows = [f"{row},{row % 2 + step},{'up' if row % 2 else 'down'}" for row in range(20) for step in range(3)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,x,label", *rows]))
+    labelled = read_records(tmp_path / "a.csv", SourceOptions(id="id"), "classify")
+    task = Translate(target_tokenizer="word", metric="rouge_l")
+    model = TranslationModel(TranslateSetup.of(task, labelled, Network(hidden_size=4), seed=0).pipeline)
+    assert model.evaluate(labelled).scoreboard.count == 20
+    for asked in (model.translate, model.predict, model.evaluate):
+        with pytest.raises(ConfigError, match="sources are records, and a file is read as texts; from Python"):
+            asked(tmp_path / "a.csv")
+
+
+def test_a_translator_is_no_start_for_others(model: TranslationModel) -> None:
+    with pytest.raises(ConfigError, match="the model holds a translator; fine-tuning starts from"):
+        finetune(model, toys.names(9))  # type: ignore[arg-type]

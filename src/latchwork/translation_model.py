@@ -187,6 +187,8 @@ class TranslationModel:
 
     def evaluate(self, data: Any) -> TranslationEvaluation:
         """The figures of the model on other pairs; of data with a test part, on that."""
+        if not isinstance(data, Labelled):
+            self._check_reads_texts()
         labelled = data if isinstance(data, Labelled) else read_pairs(data, self.pipeline.task.pairs)
         parts = labelled.parts or ()
         if "test" in parts:
@@ -219,12 +221,18 @@ class TranslationModel:
     def _sources(self, data: Any) -> Labelled:
         if isinstance(data, Labelled):
             return data
-        if self.pipeline.source.kind != "text":
-            raise ConfigError(
-                f"this model was trained on {self.pipeline.source.kind}; give sequences that were read (Labelled)"
-            )
+        self._check_reads_texts()
         is_text = isinstance(data, str) and (not data or "\n" in data or not _is_file(data))
         return read_pairs([data] if is_text else data, self.pipeline.task.pairs, labelled=False)
+
+    def _check_reads_texts(self) -> None:
+        kind = self.pipeline.source.kind
+        if kind != "text":
+            reader = "read_records" if kind == "records" else "read_images"
+            raise ConfigError(
+                f"this model's sources are {kind}, and a file is read as texts; from Python, give what "
+                f"latchwork.modalities.{reader} reads"
+            )
 
     def predict(self, data: Any) -> pl.DataFrame:
         """What is said of each source: its id, the text, and the score by which answers are ranked."""

@@ -260,3 +260,20 @@ def test_public_pairs():
     science = read(folder / "scitldr", source="source", target="target", references=True)
     assert len(science) == 1_992 + 619 + 618
     assert max(len(one) for one in science.labels if isinstance(one, tuple)) == 4
+
+
+@pytest.mark.parametrize(("name", "separator"), [("x.csv", ","), ("x.tsv", "\t")])
+def test_a_table_of_sources_alone_has_a_header_too(tmp_path, name, separator):
+    path = write(tmp_path, name, [f"id{separator}source", f"7{separator}ein Hund"])
+    assert read(path, labelled=False).content == ("ein Hund",)
+
+
+def test_a_first_line_that_may_be_a_header_is_told(tmp_path):
+    path = write(tmp_path, "x.csv", ["id,de,en", "1,ein Hund,a dog"])
+    assert len(read(path)) == 2
+    (told,) = pair_notes(path)
+    assert told.startswith("x.csv: columns 1 and 2 are read, and line 1 (id, de, en) as a pair")
+    assert pair_notes(path, PairOptions(source="de", target="en")) == ()
+    assert pair_notes(write(tmp_path, "y.csv", ["source,target", "ein Hund,a dog"])) == ()
+    assert pair_notes(write(tmp_path, "z.tsv", ["ein Hund\ta dog"])) == ()
+    assert pair_notes(write(tmp_path, "z.jsonl", ['{"source": "a", "target": "b"}'])) == ()

@@ -213,6 +213,8 @@ def damaged(known, **changed):
         (WORDS, {"unit": "words"}, {}, "field unit"),
         (WORDS, {}, {"tokens": [3]}, "field tokens.0"),
         (WORDS, {}, {"pattern": "("}, "vocabulary.json is damaged: "),
+        (WORDS, {}, {"pattern": "(a+)+$"}, "its pattern is not the one"),
+        (PIECES, {}, {"pattern": r"(\p{L}+)+\n"}, "its pattern is not the one"),
         (WORDS, {}, {"merges": [["a", "b"]]}, "words are not merged"),
         (WORDS, {"size": 2}, {"tokens": ["a", "b"]}, "its first tokens"),
         (WORDS, {"size": 5}, {"tokens": ["<pad>", "<unk>", "<eos>", "a", "a"]}, "stands twice"),

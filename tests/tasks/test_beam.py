@@ -196,9 +196,17 @@ def test_what_is_wrong_is_said() -> None:
         ({"beam": 0}, "beam is 0, expected a whole number from 1"),
         ({"length_penalty": -1.0}, "length_penalty is -1.0, expected a number from 0"),
         ({"length_penalty": math.nan}, "length_penalty is nan"),
+        ({"length_penalty": 300.0}, "length_penalty is 300.0, expected a number from 0 to 10"),
         ({"beam": 2, "n_best": 3}, "n_best is 3, and a beam of 2 holds no more"),
         ({"min_length": 9, "max_length": 8}, "min_length is 9, above max_length, which is 8"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1"),
     ):
         with pytest.raises(ConfigError, match=told):
             Beam(**options)
+
+
+def test_the_least_length_holds_beside_the_limits() -> None:
+    options = Beam(beam=2, min_length=6, max_length=9)
+    for limits in ((1, 8), None):
+        answers = searched(dense(5, 0), 2, options, limits)
+        assert all(6 <= len(several[0].tokens) <= 9 for several in answers)

@@ -313,3 +313,13 @@ def test_batches_of_long_sources_are_small(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(sizes) <= 10
     for one, other in zip(nats_of(setup.pipeline.module, pairs), whole, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_beam_fits_the_vocabulary_before_training() -> None:
+    few = [(f"a{chr(97 + number)}", "yes") for number in range(20)]
+    setup = toys.prepared(few)
+    assert setup.task.beam == len(setup.pipeline.target) == 4
+    assert "beam: 4, as many as the target has tokens" in setup.notes
+    assert setup.pipeline.translate(setup.labelled.select([0]))[0]
+    with pytest.raises(ConfigError, match="the beam is 6, wider than the vocabulary, which has 4 tokens"):
+        toys.prepared(few, beam=6)

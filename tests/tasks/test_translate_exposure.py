@@ -1,13 +1,16 @@
 """What hearing itself costs: nothing to who makes no error, and what is counted is what it says."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from latchwork.errors import DataError
+from latchwork.modalities.text_tokens import UNKNOWN
 from latchwork.tasks.translate_exposure import exposure
 from latchwork.tasks.translate_job import nats_of
 from latchwork.tasks.translate_setup import judge
@@ -48,3 +51,22 @@ def test_errors_follow_each_other() -> None:
     assert found.right_at[0, 0] == found.right_at[1, 0]
     with pytest.raises(DataError, match="no source has a target"):
         exposure(pipeline, replace(test, labels=(None,) * len(test)), score)
+
+
+def test_the_unknown_is_replaced_on_both_sides() -> None:
+    setup = toys.prepared([(f"a{number} b", f"A{number} B") for number in range(12)], target_vocabulary_size=4)
+    pipeline = setup.pipeline
+    with torch.no_grad():
+        pipeline.module.decoder.output.bias[UNKNOWN] = 100.0
+    seen: list[list[str]] = []
+
+    def judge(texts: Sequence[str], _: object) -> float:
+        seen.append(list(texts))
+        return 0.0
+
+    exposure(pipeline, setup.labelled, judge)
+    after_true, after_own = seen
+    assert all(after_true)
+    for texts in (after_true, after_own):
+        for text, source in zip(texts, setup.labelled.content, strict=True):
+            assert set(text.split()) <= set(source.split())

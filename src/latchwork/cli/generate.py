@@ -3,13 +3,14 @@
 import codecs
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts import Parameter
+from rich.cells import cell_len, set_cell_size
 from rich.markup import escape
 
 from latchwork.cli.base import Options, app, err, out, train
@@ -27,6 +28,9 @@ BACKSPACES = ("\x7f", "\b")
 TAKEN = ("\t", "\r", "\n")
 ENDS = ("\x03", "\x04", "\x1b")
 """Keys that end the interactive prompt: ctrl-c, ctrl-d, escape."""
+
+ARROWS = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]")
+"""What a terminal sends for keys that are no characters."""
 
 
 @train.command(name="generate")
@@ -150,7 +154,7 @@ def _type(model: LanguageModel, n: int) -> None:
     typed, typing = "", model.completer(n)
     sys.stdout.write("type; tab takes the first offer, escape ends\n")
     offers = typing.offers()
-    with _keys() as keys:
+    with contextlib.suppress(KeyboardInterrupt), _keys() as keys:
         _draw(typed, offers)
         for key in keys:
             if key in ENDS:
@@ -184,8 +188,13 @@ def _pressed(
 def _draw(typed: str, offers: list[Completion], said: str = "") -> None:
     shown = said or "   ".join(f"{typed_end(typed)}{one.rest}" for one in offers)
     width = max(20, os.get_terminal_size().columns - 1)
-    right = f"\x1b[{len(typed[-width:])}C" if typed else ""
-    sys.stdout.write(f"\r\x1b[J{typed[-width:]}\n\x1b[2m{shown[:width]}\x1b[0m\x1b[A\r{right}")
+    line = typed[-width:]
+    while cell_len(line) > width:
+        line = line[1:]
+    right = f"\x1b[{cell_len(line)}C" if line else ""
+    sys.stdout.write(
+        f"\r\x1b[J{line}\n\x1b[2m{set_cell_size(shown, min(cell_len(shown), width))}\x1b[0m\x1b[A\r{right}"
+    )
     sys.stdout.flush()
 
 
@@ -207,11 +216,9 @@ def _keys() -> Iterator[Iterator[str]]:
 
     def pressed() -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("ignore")
-        while data := os.read(handle, 64):  # nothing: the terminal is gone
-            text = decoder.decode(data)
-            if text.startswith("\x1b") and len(text) > 1:
-                continue  # an arrow or another key of its own
-            yield from text
+        with contextlib.suppress(OSError):  # or nothing is read: the terminal is gone
+            while data := os.read(handle, 256):
+                yield from ARROWS.sub("", decoder.decode(data))
 
     try:
         tty.setcbreak(handle)

@@ -1,5 +1,6 @@
 """latchwork train translate and translate: sequences said in other words."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from latchwork.cli.base import Options, app, err, out, train
-from latchwork.errors import ConfigError, DataError, LatchworkError
+from latchwork.errors import ConfigError, DataError
 from latchwork.layers import Network
 from latchwork.model import fit, load
 from latchwork.tasks import Translate
@@ -124,21 +125,27 @@ def _lines() -> Iterator[str]:
 
 
 def _talk(model: TranslationModel, n_best: int, options: dict[str, float]) -> None:
+    # polars' handler lets a read go on after ctrl-c: Python's own is set again.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout.write("a text a line; ctrl-d ends\n")
-    while True:
-        sys.stdout.write("> ")
-        sys.stdout.flush()
-        line = sys.stdin.readline()
-        if not line:
-            break
-        try:
-            if line.strip():
-                _tell(model, [line], n_best, options)
-        except ConfigError:  # an option, which the next line would not mend
-            raise
-        except LatchworkError as error:
-            sys.stdout.write(f"{error}\n")
+    try:
+        while line := _asked():
+            try:
+                if line.strip():
+                    _tell(model, [line], n_best, options)
+            except DataError as error:  # of this line; the next one may be better
+                sys.stdout.write(f"{error}\n")
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        sys.exit(130)
     sys.stdout.write("\n")
+
+
+def _asked() -> str:
+    """A line that was typed; "" at the end."""
+    sys.stdout.write("> ")
+    sys.stdout.flush()
+    return sys.stdin.readline()
 
 
 def _tell(model: TranslationModel, texts: list[str], n_best: int, options: dict[str, float], end: str = "") -> None:

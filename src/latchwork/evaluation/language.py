@@ -125,9 +125,16 @@ def _evaluation(
     }
     board = Scoreboard(
         tuple(rows), main, ("perplexity", "bits_per_character", "nats"), titles, tuple(versus), len(targets),
-        "stretch of text", (*notes, score.rule), what=score.token,
+        "stretch of text", (*notes, score.rule, *_lost(vocabulary)), what=score.token,
     )  # fmt: skip
     return LanguageEvaluation(board, tuple(methods), stream, score, histories(pipeline, stream, model.nats))
+
+
+def _lost(vocabulary: Vocabulary) -> list[str]:
+    """What of the text no method was asked for."""
+    if not vocabulary.lowercase:
+        return []
+    return ["the text is read in lower case, so bits for each character are too few by what its capitals would cost"]
 
 
 def _versus(

@@ -378,6 +378,9 @@ def _wrong(read: Vocabulary) -> str:
             return "a piece is merged that is no token"
     elif read.merges:
         return f"{_PLURAL[read.unit]} are not merged"
+    if read.pattern != {"bpe": _PIECE, "word": WORD}.get(read.unit, ""):
+        # A pattern of somebody else's can be made to run forever on a short text.
+        return "its pattern is not the one that this version cuts such texts with"
     try:
         if read.unit == "bpe":
             read.encode("")

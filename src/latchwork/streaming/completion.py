@@ -101,6 +101,7 @@ class Completer:
             within = [token for token in own if _may_stand_in_a_word(self._spelt[token])]
             self._goes_on = np.zeros(len(vocabulary), bool)
             self._goes_on[[token for token in within if not self._spelt[token].startswith(b" ")]] = True
+            self._longest = max(map(len, self._spelt))
             self._starts = _Sorted([(self._spelt[token], token) for token in within])
         else:
             words = [(vocabulary.tokens[token], token) for token in own if _wordy(vocabulary.show(token))]
@@ -228,9 +229,11 @@ class Completer:
         ways: list[_Way] = []
         share, total = 1.0, 0.0
         for at in range(len(tokens) + 1):
+            begun = b"".join(self._spelt[token] for token in tokens[at:])
+            if len(begun) >= self._longest:
+                continue  # no piece has it all: the tokens up to here are certain
             place = self._place([*before, *tokens[:at]])
             shares = self._shares(place)
-            begun = b"".join(self._spelt[token] for token in tokens[at:])
             numbers = self._starts.longer(begun) if begun else np.flatnonzero(self._goes_on)
             own = share * shares[numbers]
             ways += [_Way(int(numbers[one]), len(begun), float(own[one]), place) for one in _highest(own, self.n)]

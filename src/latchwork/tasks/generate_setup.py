@@ -1,5 +1,6 @@
 """From a text to a language model that can be trained: parts, vocabulary, and what the data decides."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,9 @@ SHORT = 3_000_000
 
 PIECES, WORDS, SIGNS = 8_000, 20_000, 1_000
 """Tokens known at most where nothing was said: of BPE, of words, of characters."""
+
+FEW, SOME, MANY = 100_000, 400_000, 5_000_000
+"""Tokens of the training text from which on networks are larger, and then less is dropped."""
 
 LEAST = 64
 """Tokens of the shortest training text."""
@@ -84,19 +88,20 @@ class GenerateSetup:
         """What training does where it was not told."""
         count = len(self.streams["train"]) - 1
         words = self.pipeline.vocabulary.unit != "char"
-        lanes = int(np.clip(count // 500, 4, 32))
-        chunk = 40 if words else 128
+        lanes = int(np.clip(count // 3000, 8, 32))
+        chunk = 40 if words else 64 if count < SOME else 128
         epoch = max(1, count // (lanes * chunk))
         epochs = 12 if words else 15
+        steps = int(np.clip(epochs * epoch, 1500, 40_000))
         return {
             "batch_size": lanes,
             "truncate": chunk,
-            "steps": int(np.clip(epochs * epoch, 500, 40_000)),
+            "steps": steps,
             "learning_rate": 2e-3 if words else 3e-3,
             "weight_decay": 0.01,
             "patience": 0,
-            "average": 0.999 if epochs * epoch > 4000 else 0.99,
-            "evaluate_every": max(50, int(np.clip(epochs * epoch, 500, 40_000)) // 20),
+            "average": 0.999 if steps > 4000 else 0.99,
+            "evaluate_every": max(50, steps // 20),
         }
 
     def job(self, *, batch_size: int, seed: int, truncate: int = 0) -> GenerateJob:
@@ -121,9 +126,12 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
     words = task.tokenizer != "char"
     if network.bidirectional:
         raise ConfigError("what comes next can't be read from the end; leave bidirectional out")
-    units = 128 if count < 100_000 else 256 if count < 400_000 else 400 if words else 512
-    dropout = 0.1 if count > 5_000_000 else 0.4 if words else 0.3
-    network = network.resolved(cell="lstm", hidden_size=units, dropout=dropout, bidirectional=False)
+    units = (128 if words else 256) if count < FEW else 256 if count < SOME else 400 if words else 512
+    usual = 0.1 if count > MANY else 0.4 if words else 0.5 if count < FEW else 0.3
+    network = network.resolved(cell="lstm", hidden_size=units, dropout=usual, bidirectional=False)
+    assert network.hidden_size is not None
+    assert network.dropout is not None
+    units, dropout = network.hidden_size, network.dropout
     embedding = task.embedding or (min(units, 200) if words else 64)
     # A few characters have nothing to share; words have most of the weights.
     tied = words and not task.adaptive_softmax if task.tied is None else task.tied
@@ -140,7 +148,7 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
         task,
         embedding=embedding,
         tied=tied,
-        embedding_dropout=rate(task.embedding_dropout, 0.1 if words and dropout > 0.1 else 0.0),
+        embedding_dropout=rate(task.embedding_dropout, min(dropout, 0.1) if words and count < MANY else 0.0),
         input_dropout=rate(task.input_dropout, dropout if words else 0.0),
         output_dropout=rate(task.output_dropout, dropout),
     ), network
@@ -150,7 +158,7 @@ def split_texts(task: Generate, corpus: Corpus, *, seed: int) -> tuple[dict[Part
     """The documents of each part, and what there is to say about it.
 
     A text alone is cut by its place: the test part is its end, the validation part is what stands before that. Of
-    several documents some are drawn, equal ones together.
+    several documents some are drawn, equal ones together; the one that is left alone by that is cut.
     """
     notes: list[str] = []
     documents = corpus.documents
@@ -165,12 +173,11 @@ def split_texts(task: Generate, corpus: Corpus, *, seed: int) -> tuple[dict[Part
         "test": 0.0 if texts["test"] else task.test_size,
         "validation": 0.0 if texts["validation"] else task.validation_size,
     }
-    alone = len(rest) == 1
     for part in ("test", "validation"):
         share = wanted[part]
         if not share:
             continue
-        if alone:
+        if len(rest) == 1:
             rest, held = _end_of(rest[0], share, by_character=task.tokenizer in (None, "char"))
         else:
             rest, held = _some_of(rest, share, seed)
@@ -207,14 +214,16 @@ def _some_of(documents: Sequence[str], share: float, seed: int) -> tuple[list[st
     """(what stays, what is held back) of several texts: some that are drawn, equal ones together."""
     different = list(dict.fromkeys(documents))
     order = np.random.default_rng((seed, 17)).permutation(len(different))
-    goal, taken = share * sum(map(len, documents)), 0
+    counts = Counter(documents)
+    sizes = {one: len(one) * count for one, count in counts.items()}
+    goal, taken = share * sum(sizes.values()), 0
     held: set[str] = set()
-    counts = dict.fromkeys(different, 0)
-    for one in documents:
-        counts[one] += 1
     for index in order[:-1]:
-        if taken >= goal:
-            break
-        held.add(different[index])
-        taken += len(different[index]) * counts[different[index]]
+        one = different[index]
+        # A text that is far larger than what is missing stays: else little would be left to learn from.
+        if taken < goal and taken + sizes[one] - goal <= goal - taken:
+            held.add(one)
+            taken += sizes[one]
+    if not held and len(different) > 1:
+        held.add(min((different[index] for index in order), key=sizes.__getitem__))
     return [one for one in documents if one not in held], [one for one in documents if one in held]
