@@ -151,6 +151,13 @@ def test_a_translator_says_with_what_a_language_model_learnt() -> None:
         lw.finetune(model, frame, task=lw.Translate(), transfer=lw.Transfer(unfreeze="gradual"))
 
 
+@pytest.mark.parametrize("task", [lw.Generate(), lw.Translate()])
+def test_what_is_for_other_tasks_is_refused_by_name(task: lw.Generate | lw.Translate) -> None:
+    for run in (lw.cross_validate, lw.compare):
+        with pytest.raises(ConfigError, match=f"{run.__name__} is for .* this is {type(task).__name__}"):
+            run(task, "nothing.txt")  # type: ignore[call-overload]
+
+
 # From the command line
 
 

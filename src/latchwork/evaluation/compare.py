@@ -62,6 +62,10 @@ def compare(
     Raises :class:`ConfigError` for names that are not known, :class:`DataError` for data that can't be used.
     """
     network, training = network or Network(), training or Training()
+    if not isinstance(task, (Classify, Label)):
+        raise ConfigError(
+            f"compare is for Classify and Label, and this is {type(task).__name__}; train it with each cell instead"
+        )
     if twins and getattr(task, "aim_folds", 0):
         raise ConfigError("aim_folds is for a threshold, and twins are compared without one; leave one of them out")
     chosen = contenders_of(cells, rivals, twins, steps=isinstance(task, Label))

@@ -23,7 +23,7 @@ from latchwork.evaluation.sequence_figures import Method
 from latchwork.evaluation.sequence_score import scoreboard
 from latchwork.evaluation.validation import Folds
 from latchwork.layers import Network
-from latchwork.tasks import Forecast, SequenceSetup, SequenceTask, folds_of, read_examples
+from latchwork.tasks import Classify, Forecast, Label, SequenceSetup, SequenceTask, folds_of, read_examples
 from latchwork.training import Callback, Training
 
 Progress = Callable[[str, float], None]
@@ -211,6 +211,11 @@ def cross_validate(task: Any, data: Any, **options: Any) -> Any:
     (:func:`latchwork.evaluation.backtest.cross_validate`), over folds of sequences for :class:`Classify` and
     :class:`Label` (:func:`cross_validate_sequences`).
     """
+    if not isinstance(task, (Forecast, Classify, Label)):
+        raise ConfigError(
+            f"cross_validate is for Forecast, Classify and Label, and this is {type(task).__name__}; train it with "
+            "several seeds instead"
+        )
     run: Any = backtest.cross_validate if isinstance(task, Forecast) else cross_validate_sequences
     known = list(inspect.signature(run).parameters)[2:]
     for name in options:
