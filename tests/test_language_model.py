@@ -187,6 +187,19 @@ def test_train_generate_and_complete(
     assert "held-back characters" in scored
 
 
+def test_a_classifier_from_a_language_model(capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "said.csv"
+    lines = [line for line in prose(200, seed=4).replace("\n", " ").split(". ") if "," not in line]
+    rows = [f"{line},{'cat' if 'the cat' in line else 'other'}" for line in dict.fromkeys(lines)]
+    table.write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    words = ("finetune", run, table, "--run", tmp_path / "tuned", "--steps", "3", "--dropout", "0.2")
+    code, out, err = command(capsys, *words)
+    assert code == 0, err
+    assert "the head is new" in out
+    assert lw.load(tmp_path / "tuned").pipeline.network.dropout == 0.2
+    assert "weights file" in refused(capsys, "finetune", run, table, "--run", tmp_path / "b", "--embedding", "9")
+
+
 def test_bad_options_of_sampling_are_one_line(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     assert "temperature" in refused(capsys, "generate", run, "--temperature", "0")
     assert "top_p" in refused(capsys, "generate", run, "--top-p", "1.2")

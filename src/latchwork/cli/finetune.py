@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from latchwork.cli.base import Options, app, err, out
 from latchwork.errors import ConfigError
+from latchwork.language_model import LanguageModel
 from latchwork.layers import Network
 from latchwork.model import finetune as go_on
 from latchwork.model import load
@@ -126,8 +127,9 @@ def finetune(
     """Go on from a trained model on other data: the same question, or new labels.
 
     Args:
-        start: Run folder of a classifier or labeller; or recurrent layers of torch (.safetensors) or Keras
-            (.weights.h5, .h5), all else being new.
+        start: Run folder of a classifier or labeller, or of a language model, whose vectors and layers are taken over
+            and whose head is new; or recurrent layers of torch (.safetensors) or Keras (.weights.h5, .h5), all else
+            being new.
         data: A file as train takes it.
         run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
         resume: Go on with an interrupted run in that folder.
@@ -135,14 +137,16 @@ def finetune(
     folder = run or Path("runs") / data.name.split(".")[0]
     network: Network | None = None
     begin: Any = start
+    own, trained = None, None
     if start.is_dir() or not start.suffix:
         begin = load(start)
         own = begin.pipeline if isinstance(begin, SequenceModel) else None
-    else:
-        own = None
-    if own is not None and changes.dropout is not None:
-        network = replace(own.network, dropout=changes.dropout)
-    elif changes.dropout is not None:
+        trained = begin.pipeline.network if isinstance(begin, (SequenceModel, LanguageModel)) else None
+    if isinstance(begin, LanguageModel) and changes.embedding is not None:
+        raise ConfigError("embedding is for a weights file; the vectors of a language model are taken as they are")
+    if trained is not None and changes.dropout is not None:
+        network = replace(trained, dropout=changes.dropout)
+    elif trained is None and changes.dropout is not None:
         network = replace(read_weights(start, names=transfer.recurrent).network(), dropout=changes.dropout)
     with telling(err) as tell:
         model = go_on(
