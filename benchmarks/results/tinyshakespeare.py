@@ -1,4 +1,4 @@
-"""Tiny shakespeare: characters, nats on the last tenth; chosen on the tenth before it."""
+"""Tiny shakespeare: characters, nats on the last tenth; chosen on the first twentieth."""
 
 from typing import Any
 

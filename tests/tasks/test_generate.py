@@ -41,7 +41,7 @@ def stream(count: int, vocabulary: int = 30) -> np.ndarray:
 @given(st.text("ab \n", min_size=40, max_size=300), st.sampled_from(["char", "given"]))
 def test_one_text_is_cut_by_place_and_nothing_is_lost(text: str, unit: str) -> None:
     texts, _ = split_texts(Generate(tokenizer=unit), corpus(text), seed=0)  # type: ignore[arg-type]
-    assert "".join(texts["train"] + texts["validation"] + texts["test"]) == text
+    assert "".join(texts["validation"] + texts["train"] + texts["test"]) == text
     if unit == "char":
         assert len(texts["test"][0]) == round(len(text) * 0.1)
 

@@ -16,10 +16,10 @@ class Generate(CorpusOptions):
     a table) are each read from a fresh state, and end with a token of their own.
 
     Args:
-        validation: A text of its own to choose by. None: the end of the training text before the test part; of several
-            documents, some of them.
+        validation: A text of its own to choose by. None: the beginning of the training text; of several documents, some
+            of them.
         test: A text of its own to score on. None: the end of the text; of several documents, some of them.
-        validation_size: The share of the text that is held back for that; of what the test leaves.
+        validation_size: The share of the text that is held back for that, of what the test leaves.
         test_size: That share. 0: nothing is scored.
         embedding: Numbers that stand for a token. None: by the data.
         tied: The weights that score tokens are those of the embedding. None: of words and
@@ -36,7 +36,7 @@ class Generate(CorpusOptions):
 
     validation: Path | None = None
     test: Path | None = None
-    validation_size: float = 0.1
+    validation_size: float = 0.05
     test_size: float = 0.1
     embedding: int | None = None
     tied: bool | None = None

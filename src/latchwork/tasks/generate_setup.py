@@ -127,7 +127,7 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
     if network.bidirectional:
         raise ConfigError("what comes next can't be read from the end; leave bidirectional out")
     units = (128 if words else 256) if count < FEW else 256 if count < SOME else 400 if words else 512
-    usual = 0.1 if count > MANY else 0.4 if words else 0.5 if count < FEW else 0.3
+    usual = 0.1 if count > MANY else 0.4 if words else 0.5
     network = network.resolved(cell="lstm", hidden_size=units, dropout=usual, bidirectional=False)
     assert network.hidden_size is not None
     assert network.dropout is not None
@@ -157,7 +157,8 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
 def split_texts(task: Generate, corpus: Corpus, *, seed: int) -> tuple[dict[Part, tuple[str, ...]], list[str]]:
     """The documents of each part, and what there is to say about it.
 
-    A text alone is cut by its place: the test part is its end, the validation part is what stands before that. Of
+    A text alone is cut by its place: the test part is its end, and the validation part its beginning, so that what
+    stands right before the test part, which is most like it, is learnt from. Of
     several documents some are drawn, equal ones together; the one that is left alone by that is cut.
     """
     notes: list[str] = []
@@ -178,7 +179,8 @@ def split_texts(task: Generate, corpus: Corpus, *, seed: int) -> tuple[dict[Part
         if not share:
             continue
         if len(rest) == 1:
-            rest, held = _end_of(rest[0], share, by_character=task.tokenizer in (None, "char"))
+            by_character = task.tokenizer in (None, "char")
+            rest, held = _cut(rest[0], share, end=part == "test", by_character=by_character)
         else:
             rest, held = _some_of(rest, share, seed)
         texts[part] = tuple(held)
@@ -202,12 +204,15 @@ def parted(corpus: Corpus, texts: Mapping[Part, tuple[str, ...]]) -> Corpus:
     return Corpus(documents, tuple(named), parts, corpus.sha256, corpus.name)
 
 
-def _end_of(text: str, share: float, *, by_character: bool) -> tuple[list[str], list[str]]:
-    """(what stays, what is held back) of one text: its end, from a line on where it is not read by character."""
-    at = len(text) - round(len(text) * share)
+def _cut(text: str, share: float, *, end: bool, by_character: bool) -> tuple[list[str], list[str]]:
+    """(what stays, what is held back) of one text: its end or its beginning, whole lines where it is not read by
+    character.
+    """
+    at = len(text) - round(len(text) * share) if end else round(len(text) * share)
     if not by_character and (line := text.find("\n", at)) >= 0 and line + 1 < len(text):
         at = line + 1
-    return [text[:at]], [text[at:]] if at < len(text) else []
+    held, rest = (text[at:], text[:at]) if end else (text[:at], text[at:])
+    return [rest], [held] if held else []
 
 
 def _some_of(documents: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
