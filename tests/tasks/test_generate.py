@@ -76,7 +76,7 @@ def test_parts_that_were_given_are_taken() -> None:
 
 def test_a_test_text_alone_leaves_the_validation_to_the_training_text() -> None:
     found, _ = split_texts(Generate(tokenizer="char"), corpus("a" * 100, "t", parts=("train", "test")), seed=0)
-    assert (len(found["train"][0]), len(found["validation"][0]), found["test"]) == (90, 10, ("t",))
+    assert (len(found["train"][0]), len(found["validation"][0]), found["test"]) == (95, 5, ("t",))
 
 
 # Lanes
