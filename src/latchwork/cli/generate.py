@@ -73,7 +73,8 @@ def train_generate(
     sample = model.generate(max_new_tokens=120, temperature=0.8, seed=1)
     out.print(f"[dim]it writes[/]  {escape(' '.join(sample.split()))}", highlight=False)
     out.print(f"[dim]report[/]  {folder / 'report.html'}")
-    prompt = (model.setup.texts["test"] or model.setup.texts["train"])[0][:20].split("\n")[0].strip()
+    text = (model.setup.texts["test"] or model.setup.texts["train"])[0]
+    prompt = next((line for line in text[:1000].split("\n") if line.strip()), "")[:20].strip()
     shown = f'"{prompt}"' if not set(prompt) & set('"$`\\!') else "'…'"
     out.print(
         f"[dim]next[/]    latchwork generate {folder} --prompt {escape(shown)}    or    latchwork complete {folder}",
