@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -230,9 +231,9 @@ def test_links_in_a_page_lead_somewhere(page: Path) -> None:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of each command line in a page's shell blocks."""
-    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
-    return [line.partition("#")[0].split() for line in lines if line.partition("#")[0].strip()]
+    """The words of each command line in a page's shell blocks, as a shell reads them."""
+    lines = [shlex.split(line, comments=True) for block in blocks(page, "bash") for line in block.splitlines()]
+    return [words for words in lines if words]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
