@@ -29,6 +29,6 @@ def writer(unit: str = "char", cell: str = "lstm") -> LanguageModel:
     return fit(
         Generate(tokenizer=unit, vocabulary_size=size),  # type: ignore[arg-type]
         [prose()],
-        network=Network(cell=cell, hidden_size=48),
+        network=Network(cell=cell, hidden_size=48, dropout=0.1),
         training=Training(steps=150, learning_rate=1e-2, batch_size=8, truncate=40),
     )

@@ -61,7 +61,7 @@ def foreign(unit: str, words: str, *, lowercase: bool = False) -> LanguageModel:
     return fit(
         Generate(tokenizer=unit, vocabulary_size=270 if unit == "bpe" else None, lowercase=lowercase),  # type: ignore[arg-type]
         [" ".join(text).replace(" ", "\n", 1) + "\n"],
-        network=Network(hidden_size=32),
+        network=Network(hidden_size=32, dropout=0.1),
         training=Training(steps=100, learning_rate=1e-2, batch_size=8, truncate=40),
     )
 

@@ -129,10 +129,9 @@ def resolved(task: Generate, network: Network, count: int, vocabulary: int) -> t
     units = (128 if words else 256) if count < FEW else 256 if count < SOME else 400 if words else 512
     usual = 0.1 if count > MANY else 0.4 if words else 0.5
     network = network.resolved(cell="lstm", hidden_size=units, dropout=usual, bidirectional=False)
-    assert network.hidden_size is not None
     assert network.dropout is not None
-    units, dropout = network.hidden_size, network.dropout
-    embedding = task.embedding or (min(units, 200) if words else 64)
+    dropout = network.dropout
+    embedding = task.embedding or (64 if not words else 128 if count < FEW else 200)
     # A few characters have nothing to share; words have most of the weights.
     tied = words and not task.adaptive_softmax if task.tied is None else task.tied
     if task.adaptive_softmax and task.adaptive_softmax[-1] >= vocabulary:
