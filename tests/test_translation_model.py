@@ -198,3 +198,15 @@ def test_files_are_texts_and_sequences_are_not(tmp_path: Path) -> None:
 def test_a_translator_is_no_start_for_others(model: TranslationModel) -> None:
     with pytest.raises(ConfigError, match="the model holds a translator; fine-tuning starts from"):
         finetune(model, toys.names(9))  # type: ignore[arg-type]
+
+
+def test_pieces_of_the_source_are_shown_as_they_are_written() -> None:
+    pairs = [(f"über {'ab' * (1 + row % 5)} süß", f"{'ba' * (1 + row % 5)}") for row in range(60)]
+    frame = pl.DataFrame(pairs, schema=["source", "target"], orient="row")
+    task = Translate(tokenizer="bpe", vocabulary_size=270, metric="rouge_l")
+    model = fit_translation(task, frame, network=Network(hidden_size=4), training=Training(steps=1))
+    (best,) = model.translate("über ab süß")[0]
+    assert best.source is not None
+    assert best.source[-1] == "<eos>"
+    assert "Ġ" not in "".join(best.source)
+    assert "Ã" not in "".join(best.source)

@@ -155,6 +155,10 @@ class TranslatePipeline:
             for token in tokens.tolist()
         )
         source = None if words is None else tuple(word.removeprefix(JOIN) if word else "<eos>" for word in words)
+        if isinstance(self.source, SourceText) and self.source.vocabulary.unit == "bpe":
+            assert pair.source.tokens is not None
+            # Pieces are written in signs for bytes.
+            source = tuple(self.source.vocabulary.show(token) for token in pair.source.tokens.tolist())
         text = self.text(tokens, extra)
         return Translation(text, found.score, found.log_p, said, source, attention, found.cut)
 
