@@ -20,20 +20,10 @@ from latchwork.errors import ModelFileError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import shop, write
+from terminal import command, refused
 
 QUICK = ["--steps", "6", "--evaluate-every", "3", "--hidden-size", "8", "--target", "units", "--horizon", "7"]
 SPLIT = ["--test-size", "14", "--validation-size", "14"]
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error)."""
-    code = 0
-    try:
-        main([str(word) for word in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +32,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = write(shop(), folder / "shop.csv")
     main(["train", "forecast", str(data), *QUICK, *SPLIT, "--run", str(folder / "run")])
     return folder / "run"
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    code, _, err = command(capsys, *words)
-    assert code == 2, err
-    assert err.startswith("latchwork: ")
-    assert len(err.strip().splitlines()) == 1
-    return err
 
 
 BAD_FILES = {

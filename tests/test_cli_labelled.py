@@ -13,27 +13,9 @@ from latchwork.cli import main
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny
+from terminal import command, refused
 
 QUICK = ["--steps", "4", "--evaluate-every", "2", "--batch-size", "8", "--hidden-size", "4"]
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error)."""
-    code = 0
-    try:
-        main([str(word) for word in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    code, _, err = command(capsys, *words)
-    assert code == 2, err
-    assert err.startswith("latchwork: ")
-    assert len(err.strip().splitlines()) == 1, err
-    return err
 
 
 def lines(*rows: str) -> bytes:

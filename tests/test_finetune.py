@@ -1,5 +1,6 @@
 """finetune from the front door and the command line: what was taken is shown, bad input gets one line."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import latchwork as lw
-from latchwork.cli import main
 from latchwork.errors import ConfigError
 from latchwork.storage import read_json
+
+sys.path.insert(0, str(Path(__file__).parent))
+from terminal import command
 
 QUICK = ["--steps", "6", "--evaluate-every", "3", "--batch-size", "8"]
 
@@ -38,16 +41,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = lw.Network(hidden_size=4, dropout=0.1)
     lw.fit(task, data, network=network, training=lw.Training(steps=6, batch_size=8), run=folder / "run")
     return folder / "run"
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main([str(word) for word in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def test_the_command_goes_on_and_shows_what_it_took(

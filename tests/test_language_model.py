@@ -12,7 +12,7 @@ from latchwork.errors import ConfigError, DataError, ModelFileError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from prose import prose, writer
-from test_cli_labelled import command, refused
+from terminal import command, refused
 
 QUICK = ("--steps", "6", "--evaluate-every", "3", "--batch-size", "4", "--truncate", "20", "--hidden-size", "8")
 

@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from latchwork.cli import main
 from latchwork.errors import ConfigError
 from latchwork.layers import Network
 from latchwork.modalities import SourceOptions, read_records
@@ -20,6 +19,7 @@ from latchwork.translation_model import TranslationModel, fit_translation, load_
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toys
+from terminal import command
 
 TASK = Translate(tokenizer="word", copy=True, label_smoothing=0.0)
 
@@ -117,13 +117,7 @@ class Input(io.TextIOWrapper):
 def ask(run: Path, model: TranslationModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def answered(data: bytes, *options: str, terminal: bool = False) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.stdin", Input(data, terminal=terminal))
-        code = 0
-        try:
-            main(["translate", str(run), *options])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+        return command(capsys, "translate", run, *options)
 
     return answered
 

@@ -1,17 +1,14 @@
 """A trained language model: what the front door gives for the task of generating text. It holds no logic of its own."""
 
-import dataclasses
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latchwork import storage, toml
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError
 from latchwork.evaluation import (
     LanguageEvaluation,
-    Scoreboard,
     TextReport,
     data_lines,
     language_sections,
@@ -33,11 +30,10 @@ from latchwork.tasks import (
     read_texts,
     save_language,
 )
-from latchwork.tasks.saved import plain
-from latchwork.training import Callback, Outcome, Training, fit_setup, nothing_left
+from latchwork.trained import Progress, Trained, board_of, finished, resuming
+from latchwork.training import Callback, Training, fit_setup, nothing_left
 from latchwork.version import __version__
 
-Progress = Callable[[str, float], None]
 PROMPT, SAMPLE = 60, 300
 """Characters of a sample's prompt in the report, and tokens of the sample."""
 
@@ -64,61 +60,30 @@ def fit_language(
             folder=run,
             resume=resume,
             callbacks=callbacks,
-            resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
+            resume_hint=resuming(run, "fit"),
         )
-    finished = fitted.outcome.stopped != "interrupted"
-    if run is not None and finished:  # whatever happens below, what was trained is there
-        with storage.new_folder(run / "model") as inner:
-            save_language(setup.pipeline, inner, __version__)
-    findings = lint_corpus(parted(corpus, setup.texts)) if finished else []
-    scored = finished and len(setup.streams["test"]) > 1
-    evaluation = score_language(setup, progress=progress) if scored else None
-    model = LanguageModel(
-        setup.pipeline,
-        setup=setup,
-        training=fitted.training,
-        outcome=fitted.outcome,
-        evaluation=evaluation,
-        findings=findings,
-    )
-    if run is not None and finished:
-        model.save(run)
-    return model
+
+    def score(model: LanguageModel) -> None:
+        model.findings = lint_corpus(parted(corpus, setup.texts))
+        if len(setup.streams["test"]) > 1:
+            model.evaluation = score_language(setup, progress=progress)
+
+    model = LanguageModel(setup.pipeline, setup=setup, training=fitted.training, outcome=fitted.outcome)
+    return finished(model, run, score)
 
 
 def load_generator(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> "LanguageModel":
     """The model of a run folder."""
-    scores = folder / "leaderboard.json"
-    board = Scoreboard.from_dict(storage.read_json(scores)) if scores.is_file() else None
-    return LanguageModel(load_language(folder / "model", cells), scoreboard=board)
+    return LanguageModel(load_language(folder / "model", cells), scoreboard=board_of(folder))
 
 
-class LanguageModel:
+class LanguageModel(Trained[LanguagePipeline, GenerateSetup, LanguageEvaluation, Finding]):
     """A trained language model: generate, complete, stream, evaluate, save.
 
     setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one.
     """
 
-    def __init__(
-        self,
-        pipeline: LanguagePipeline,
-        *,
-        setup: GenerateSetup | None = None,
-        training: Training | None = None,
-        outcome: Outcome | None = None,
-        evaluation: LanguageEvaluation | None = None,
-        findings: Sequence[Finding] = (),
-        scoreboard: Scoreboard | None = None,
-    ) -> None:
-        self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
-        self.evaluation, self.findings = evaluation, list(findings)
-        self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
-
-    def leaderboard(self) -> Scoreboard:
-        """The model beside the baselines, on text that no method had seen, with intervals and a verdict."""
-        if self._scoreboard is None:
-            raise ConfigError("no text was held back for a test; train with a test file or test_size above 0")
-        return self._scoreboard
+    _held_back = "text was"
 
     def evaluate(self, data: Any) -> LanguageEvaluation:
         """The figures of the model on another text."""
@@ -157,21 +122,8 @@ class LanguageModel:
         """Not what a language model does."""
         raise ConfigError("a language model continues texts; use generate, or latchwork generate RUN --prompt TEXT")
 
-    def save(self, run: str | Path) -> None:
-        """Write the run folder: model/ (all that loading needs) and leaderboard.json; of a model that was trained here
-        also findings.json, config.toml, report.html and card.md.
-        """
-        folder = Path(run)
-        with storage.new_folder(folder / "model") as inner:
-            save_language(self.pipeline, inner, __version__)
-        if self._scoreboard is not None:
-            storage.write_json(folder / "leaderboard.json", self._scoreboard.to_dict())
-        if self.setup is None:
-            return
-        storage.write_json(folder / "findings.json", [dataclasses.asdict(one) for one in self.findings])
-        storage.write_text(folder / "config.toml", self.config())
-        self.report(folder / "report.html")
-        storage.write_text(folder / "card.md", self.card(folder))
+    def _save_pipeline(self, folder: Path) -> None:
+        save_language(self.pipeline, folder, __version__)
 
     def samples(self) -> list[tuple[float, str, str]]:
         """(temperature, prompt, what the model makes of it), from the beginning of the test text, or of nothing."""
@@ -200,17 +152,16 @@ class LanguageModel:
         return text_card(self._reported(Path(run)))
 
     def _reported(self, run: Path) -> TextReport:
-        if self.setup is None or self.outcome is None or self.training is None:
-            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
+        setup, training, outcome = self._trained_here()
         task = self.pipeline.task
         return TextReport(
             task=self.pipeline.name,
-            name=self.setup.corpus.name,
+            name=setup.corpus.name,
             data=self.data_lines(),
             pipeline=self.pipeline,
-            sha256=self.setup.sha256,
-            training=self.training,
-            outcome=self.outcome,
+            sha256=setup.sha256,
+            training=training,
+            outcome=outcome,
             board=self._scoreboard,
             findings=self.findings,
             config=self.config(),
@@ -221,13 +172,6 @@ class LanguageModel:
                 ("Embedding", f"{task.embedding}{', tied' if task.tied else ''}"),
             ],
         )
-
-    def config(self) -> str:
-        """The complete options as TOML, as ``--config`` reads them."""
-        parts = {self.pipeline.name: plain(self.pipeline.task), "network": self.pipeline.network.to_dict()}
-        if self.training is not None:
-            parts["training"] = self.training.to_mapping()
-        return toml.dumps(parts)
 
 
 def _reading(task: Generate) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, overload
 import polars as pl
 from torch import Tensor, nn
 
-from latchwork import storage, toml
+from latchwork import storage
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, ModelFileError
 from latchwork.evaluation import Evaluation, Leaderboard, Report, evaluate, write_report
@@ -29,6 +29,7 @@ from latchwork.tasks import (
     load_pipeline,
     save_pipeline,
 )
+from latchwork.trained import Progress, config_of
 from latchwork.training import Callback, Outcome, Takeover, Training, Transfer, inherited, nothing_left, read_weights
 from latchwork.training import fit as train
 from latchwork.translation_model import (
@@ -41,8 +42,6 @@ from latchwork.version import __version__
 
 Data = Any
 """A path to a csv, tsv, parquet or json-lines file, or a pandas, polars or pyarrow frame."""
-
-Progress = Callable[[str, float], None]
 
 
 @overload
@@ -122,9 +121,7 @@ def fit(
     >>> model = fit(Forecast(target="units", horizon=28), "sales.csv")   # doctest: +SKIP
     >>> print(model.leaderboard())                                       # doctest: +SKIP
     """
-    folder = None if run is None else Path(run)
-    if folder is not None and (folder / "model" / "config.json").exists() and not resume:
-        raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    folder = _free(run, resume)
     if not isinstance(task, Forecast):
         shared: dict[str, Any] = {"run": folder, "resume": resume, "callbacks": callbacks, "progress": progress}
         if isinstance(task, Generate):
@@ -164,6 +161,14 @@ def fit(
         model.report(folder / "report.html")
         storage.write_text(folder / "card.md", model.card())
     return model
+
+
+def _free(run: str | Path | None, resume: bool) -> Path | None:
+    """The folder of a run that is to be written; it may not hold a finished one."""
+    folder = None if run is None else Path(run)
+    if folder is not None and (folder / "model" / "config.json").exists() and not resume:
+        raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    return folder
 
 
 @overload
@@ -230,25 +235,19 @@ def finetune(
     >>> model = finetune("runs/reviews", "ours.csv", transfer=Transfer(unfreeze="gradual"))   # doctest: +SKIP
     >>> print(model.leaderboard())                                                            # doctest: +SKIP
     """
-    folder = None if run is None else Path(run)
-    if folder is not None and (folder / "model" / "config.json").exists() and not resume:
-        raise ConfigError(f"{folder} already holds a finished run; give another folder, or remove it first")
+    folder = _free(run, resume)
     transfer = transfer or Transfer()
     source = str(start) if isinstance(start, (str, Path)) else "the model"
     if isinstance(start, (str, Path)) and (Path(start).is_dir() or not Path(start).suffix):
         start = _taught(load(start), str(start))
     if isinstance(start, TranslationModel):
         start = _taught(start, source)
-    if isinstance(start, LanguageModel):
+    if isinstance(start, (SequenceModel, LanguageModel)):
         begin: Any = start.pipeline
         if transfer.recurrent:
             raise ConfigError("recurrent names layers of a weights file; a model of latchwork is taken as a whole")
-        task = Classify() if task is None else task
-    elif isinstance(start, SequenceModel):
-        begin = start.pipeline
-        if transfer.recurrent:
-            raise ConfigError("recurrent names layers of a weights file; a model of latchwork is taken as a whole")
-        task = inherited(begin.task) if task is None else task
+        if task is None:
+            task = inherited(begin.task) if isinstance(start, SequenceModel) else Classify()
     else:
         begin = read_weights(start, names=transfer.recurrent, network=network)
         source = begin.name
@@ -384,13 +383,7 @@ class Model:
 
     def config(self) -> str:
         """The complete options as TOML, as ``--config`` reads them."""
-        parts: dict[str, Mapping[str, Any]] = {
-            "forecast": dataclasses.asdict(self.pipeline.task),
-            "network": self.pipeline.network.to_dict(),
-        }
-        if self.training is not None:
-            parts["training"] = self.training.to_mapping()
-        return toml.dumps(parts)
+        return config_of("forecast", dataclasses.asdict(self.pipeline.task), self.pipeline.network, self.training)
 
     def card(self) -> str:
         """What the model is, in a page of Markdown."""

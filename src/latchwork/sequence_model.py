@@ -10,12 +10,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import polars as pl
 
-from latchwork import storage, toml
+from latchwork import storage
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError
 from latchwork.evaluation import (
     Finding,
-    Scoreboard,
     SequenceEvaluation,
     SequenceReport,
     audit,
@@ -35,12 +34,11 @@ from latchwork.tasks import (
     read_examples,
     save_sequences,
 )
-from latchwork.tasks.saved import plain
+from latchwork.trained import Progress, Trained, board_of, finished, resuming
 from latchwork.training import (
     Callback,
     FittedSequences,
     Foreign,
-    Outcome,
     Takeover,
     Training,
     Transfer,
@@ -49,8 +47,6 @@ from latchwork.training import (
     nothing_left,
 )
 from latchwork.version import __version__
-
-Progress = Callable[[str, float], None]
 
 
 def fit_labelled(
@@ -76,7 +72,7 @@ def fit_labelled(
             folder=run,
             resume=resume,
             callbacks=callbacks,
-            resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
+            resume_hint=resuming(run, "fit"),
         )
     return _finished(fitted, run, progress)
 
@@ -113,7 +109,7 @@ def finetune_labelled(
             show=show,
             resume=resume,
             callbacks=callbacks,
-            resume_hint="" if run is None else "the same command with --resume (or finetune(…, resume=True))",
+            resume_hint=resuming(run, "finetune"),
         )
     model = _finished(tuned.fitted, run, progress, before=tuned.before, refitted=own is None)
     model.takeover = tuned.takeover
@@ -132,33 +128,21 @@ def _finished(
 ) -> "SequenceModel":
     """Audit, score and save what was trained. before: the model as it was before. refitted: the modality is new."""
     setup = fitted.setup
-    finished = fitted.outcome.stopped != "interrupted"
-    evaluation, findings = None, []
-    if run is not None and finished:  # whatever happens below, what was trained is there
-        with storage.new_folder(run / "model") as inner:
-            save_sequences(setup.pipeline, inner, __version__)
-    if finished:
+
+    def score(model: SequenceModel) -> None:
         if progress is not None:
             progress("leak audit", 0.0)
         pipeline = setup.pipeline
         known = {"fitted": pipeline.modality, "options": pipeline.task.source} if refitted else {}
-        findings = audit(setup.labelled, setup.split, setup.encoded, **known)
+        model.findings = audit(setup.labelled, setup.split, setup.encoded, **known)
         if progress is not None:
             progress("leak audit", 1.0)
         if len(setup.split.test):
             rivals = [] if before is None else [_rival(setup, before)]
-            evaluation = score_sequences(setup, progress=progress, rivals=rivals)
-    model = SequenceModel(
-        setup.pipeline,
-        setup=setup,
-        training=fitted.training,
-        outcome=fitted.outcome,
-        evaluation=evaluation,
-        findings=findings,
-    )
-    if run is not None and finished:
-        model.save(run)
-    return model
+            model.evaluation = score_sequences(setup, progress=progress, rivals=rivals)
+
+    model = SequenceModel(setup.pipeline, setup=setup, training=fitted.training, outcome=fitted.outcome)
+    return finished(model, run, score)
 
 
 def _rival(setup: SequenceSetup, before: SequencePipeline) -> Method:
@@ -171,39 +155,18 @@ def _rival(setup: SequenceSetup, before: SequencePipeline) -> Method:
 
 def load_labelled(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> "SequenceModel":
     """The model of a run folder."""
-    scores = folder / "leaderboard.json"
-    board = Scoreboard.from_dict(storage.read_json(scores)) if scores.is_file() else None
-    return SequenceModel(load_sequences(folder / "model", cells), scoreboard=board)
+    return SequenceModel(load_sequences(folder / "model", cells), scoreboard=board_of(folder))
 
 
-class SequenceModel:
+class SequenceModel(Trained[SequencePipeline, SequenceSetup, SequenceEvaluation, Finding]):
     """A trained classifier or labeller: predict, evaluate, save.
 
     setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one. takeover:
     what a fine-tuned one took over.
     """
 
-    def __init__(
-        self,
-        pipeline: SequencePipeline,
-        *,
-        setup: SequenceSetup | None = None,
-        training: Training | None = None,
-        outcome: Outcome | None = None,
-        evaluation: SequenceEvaluation | None = None,
-        findings: Sequence[Finding] = (),
-        scoreboard: Scoreboard | None = None,
-    ) -> None:
-        self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
-        self.evaluation, self.findings = evaluation, list(findings)
-        self.takeover: Takeover | None = None
-        self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
-
-    def leaderboard(self) -> Scoreboard:
-        """The model beside the baselines, on sequences that no method had seen, with intervals and a verdict."""
-        if self._scoreboard is None:
-            raise ConfigError("no sequences were held back for a test; train with a test file or test_size above 0")
-        return self._scoreboard
+    _held_back = "sequences were"
+    takeover: Takeover | None = None
 
     def evaluate(self, data: Any) -> SequenceEvaluation:
         """The figures of the model on other labelled data."""
@@ -249,21 +212,8 @@ class SequenceModel:
         """Not there yet for these tasks."""
         raise ConfigError("a live stream of a classifier or labeller is not there yet; use predict")
 
-    def save(self, run: str | Path) -> None:
-        """Write the run folder: model/ (all that loading needs) and leaderboard.json; of a model that was trained here
-        also findings.json, config.toml, report.html and card.md.
-        """
-        folder = Path(run)
-        with storage.new_folder(folder / "model") as inner:
-            save_sequences(self.pipeline, inner, __version__)
-        if self._scoreboard is not None:
-            storage.write_json(folder / "leaderboard.json", self._scoreboard.to_dict())
-        if self.setup is not None:
-            storage.write_json(folder / "findings.json", [one.to_dict() for one in self.findings])
-            storage.write_text(folder / "config.toml", self.config())
-        if self.setup is not None and self.outcome is not None:
-            self.report(folder / "report.html")
-            storage.write_text(folder / "card.md", self.card(folder))
+    def _save_pipeline(self, folder: Path) -> None:
+        save_sequences(self.pipeline, folder, __version__)
 
     def report(self, path: str | Path, *, more: Sequence[Element] = ()) -> None:
         """Write report.html: one file, readable offline. more: further sections, such as what a search came to."""
@@ -274,19 +224,9 @@ class SequenceModel:
         return sequence_card(self._reported(Path(run)))
 
     def _reported(self, run: Path) -> SequenceReport:
-        if self.setup is None or self.outcome is None or self.training is None:
-            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
+        setup, training, outcome = self._trained_here()
         command = f"latchwork predict {shlex.quote(str(run))} new-data"
-        return SequenceReport(
-            self.setup, self.training, self.outcome, self.evaluation, self.findings, self.config(), command
-        )
-
-    def config(self) -> str:
-        """The complete options as TOML, as ``--config`` reads them."""
-        parts = {self.pipeline.name: plain(self.pipeline.task), "network": self.pipeline.network.to_dict()}
-        if self.training is not None:
-            parts["training"] = self.training.to_mapping()
-        return toml.dumps(parts)
+        return SequenceReport(setup, training, outcome, self.evaluation, self.findings, self.config(), command)
 
 
 def _steps_of(labelled: Any) -> list[Any]:

@@ -342,6 +342,13 @@ def read_tensors(
     return unpack_tensors(_read(Path(path), max_bytes), path, expected, all_finite=all_finite)[0]
 
 
+def wrong_field(error: ValidationError, what: str) -> ModelFileError:
+    """The first field of ``what``, a part of a model file, that does not fit."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return ModelFileError(f"{what} is damaged: field {where}: {first['msg']}")
+
+
 # Identity
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from latchwork import storage, toml
+from latchwork import storage
 from latchwork.cells import Cell
 from latchwork.errors import ConfigError, did_you_mean
 from latchwork.evaluation import (
-    Scoreboard,
     TextReport,
     TranslationEvaluation,
     score_translated,
@@ -24,7 +23,7 @@ from latchwork.evaluation import (
     write_text_report,
 )
 from latchwork.layers import Network
-from latchwork.modalities import lint_pairs, read_pairs
+from latchwork.modalities import Finding, lint_pairs, read_pairs
 from latchwork.sequences import Labelled
 from latchwork.tasks import (
     LanguagePipeline,
@@ -36,11 +35,10 @@ from latchwork.tasks import (
     read_translations,
     save_translator,
 )
-from latchwork.tasks.saved import plain
+from latchwork.trained import Progress, Trained, board_of, finished, resuming
 from latchwork.training import (
     Callback,
     FittedSetup,
-    Outcome,
     Takeover,
     Training,
     Transfer,
@@ -51,7 +49,6 @@ from latchwork.training import (
 )
 from latchwork.version import __version__
 
-Progress = Callable[[str, float], None]
 AT_ONCE = 2000
 """Lines of a stream that are sorted by length and translated together."""
 
@@ -79,7 +76,7 @@ def fit_translation(
             folder=run,
             resume=resume,
             callbacks=callbacks,
-            resume_hint="" if run is None else "the same command with --resume (or fit(…, resume=True))",
+            resume_hint=resuming(run, "fit"),
         )
     return _finished(fitted, labelled, run, progress)
 
@@ -115,7 +112,7 @@ def finetune_translated(
             show=show,
             resume=resume,
             callbacks=callbacks,
-            resume_hint="" if run is None else "the same command with --resume (or finetune(…, resume=True))",
+            resume_hint=resuming(run, "finetune"),
         )
     fitted.setup.notes += notes
     model = _finished(fitted, labelled, run, progress)
@@ -130,60 +127,31 @@ def _finished(
 ) -> "TranslationModel":
     """Score and save what was trained."""
     setup = fitted.setup
-    finished = fitted.outcome.stopped != "interrupted"
-    if run is not None and finished:  # whatever happens below, what was trained is there
-        with storage.new_folder(run / "model") as inner:
-            save_translator(setup.pipeline, inner, __version__)
-    texts = all(isinstance(one, str) for one in labelled.content)
-    findings = lint_pairs(labelled) if finished and texts else []
-    scored = finished and len(setup.split.test) > 0
-    model = TranslationModel(
-        setup.pipeline,
-        setup=setup,
-        training=fitted.training,
-        outcome=fitted.outcome,
-        evaluation=score_translations(setup, progress=progress) if scored else None,
-        findings=findings,
-    )
-    if run is not None and finished:
-        model.save(run)
-    return model
+
+    def score(model: TranslationModel) -> None:
+        texts = all(isinstance(one, str) for one in labelled.content)
+        model.findings = lint_pairs(labelled) if texts else []
+        if len(setup.split.test):
+            model.evaluation = score_translations(setup, progress=progress)
+
+    model = TranslationModel(setup.pipeline, setup=setup, training=fitted.training, outcome=fitted.outcome)
+    return finished(model, run, score)
 
 
 def load_translation(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> "TranslationModel":
     """The model of a run folder."""
-    scores = folder / "leaderboard.json"
-    board = Scoreboard.from_dict(storage.read_json(scores)) if scores.is_file() else None
-    return TranslationModel(load_translator(folder / "model", cells), scoreboard=board)
+    return TranslationModel(load_translator(folder / "model", cells), scoreboard=board_of(folder))
 
 
-class TranslationModel:
+class TranslationModel(Trained[TranslatePipeline, TranslateSetup, TranslationEvaluation, Finding]):
     """A trained translator: translate, evaluate, save.
 
-    setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one.
+    setup, training, outcome, evaluation, findings: of a model that was trained here; None for a loaded one. takeover:
+    what a fine-tuned one took over.
     """
 
-    def __init__(
-        self,
-        pipeline: TranslatePipeline,
-        *,
-        setup: TranslateSetup | None = None,
-        training: Training | None = None,
-        outcome: Outcome | None = None,
-        evaluation: TranslationEvaluation | None = None,
-        findings: Sequence[Any] = (),
-        scoreboard: Scoreboard | None = None,
-    ) -> None:
-        self.pipeline, self.setup, self.training, self.outcome = pipeline, setup, training, outcome
-        self.evaluation, self.findings = evaluation, list(findings)
-        self.takeover: Takeover | None = None
-        self._scoreboard = scoreboard if evaluation is None else evaluation.scoreboard
-
-    def leaderboard(self) -> Scoreboard:
-        """The model beside the baselines, on sources that no method had seen, with intervals and a verdict."""
-        if self._scoreboard is None:
-            raise ConfigError("no pairs were held back for a test; train with a test file or test_size above 0")
-        return self._scoreboard
+    _held_back = "pairs were"
+    takeover: Takeover | None = None
 
     def evaluate(self, data: Any) -> TranslationEvaluation:
         """The figures of the model on other pairs; of data with a test part, on that."""
@@ -255,22 +223,8 @@ class TranslationModel:
         """Not what a translator does."""
         raise ConfigError("a translator reads a whole source before it says a word; use translate, or lines")
 
-    def save(self, run: str | Path) -> None:
-        """Write the run folder: model/ (all that loading needs) and leaderboard.json; of a model that was trained here
-        also findings.json, config.toml, report.html and card.md.
-        """
-        folder = Path(run)
-        with storage.new_folder(folder / "model") as inner:
-            save_translator(self.pipeline, inner, __version__)
-        if self._scoreboard is not None:
-            storage.write_json(folder / "leaderboard.json", self._scoreboard.to_dict())
-        if self.setup is None:
-            return
-        storage.write_json(folder / "findings.json", [asdict(one) for one in self.findings])
-        storage.write_text(folder / "config.toml", self.config())
-        if self.outcome is not None:
-            self.report(folder / "report.html")
-            storage.write_text(folder / "card.md", self.card(folder))
+    def _save_pipeline(self, folder: Path) -> None:
+        save_translator(self.pipeline, folder, __version__)
 
     def report(self, path: str | Path) -> None:
         """Write report.html: one file, readable offline."""
@@ -281,9 +235,8 @@ class TranslationModel:
         return text_card(self._reported(Path(run)))
 
     def _reported(self, run: Path) -> TextReport:
-        if self.setup is None or self.outcome is None or self.training is None:
-            raise ConfigError("a loaded model has no training to report on; the report is written when it is trained")
-        names = list(dict.fromkeys(place.rpartition(":")[0] for place in self.setup.labelled.places))
+        setup, training, outcome = self._trained_here()
+        names = list(dict.fromkeys(place.rpartition(":")[0] for place in setup.labelled.places))
         task = self.pipeline.task
         looked = f"{task.attention}{', input feeding' if task.input_feeding else ''}{', copying' if task.copy else ''}"
         return TextReport(
@@ -291,9 +244,9 @@ class TranslationModel:
             ", ".join(names) or "a list" if len(names) <= 3 else f"{len(names):,} files",
             self.data_lines(),
             self.pipeline,
-            self.setup.sha256,
-            self.training,
-            self.outcome,
+            setup.sha256,
+            training,
+            outcome,
             self._scoreboard,
             self.findings,
             self.config(),
@@ -305,13 +258,6 @@ class TranslationModel:
     def data_lines(self) -> list[str]:
         """What each part of the data held; nothing of a loaded model."""
         return [] if self.setup is None else translation_lines(self.setup)
-
-    def config(self) -> str:
-        """The complete options as TOML, as ``--config`` reads them."""
-        parts = {self.pipeline.name: plain(self.pipeline.task), "network": self.pipeline.network.to_dict()}
-        if self.training is not None:
-            parts["training"] = self.training.to_mapping()
-        return toml.dumps(parts)
 
 
 def in_a_line(text: str) -> str:

@@ -1,24 +1,16 @@
 """latchwork compare, and backtest of a classifier: the table, the file, one line for what can't be."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from latchwork.cli import main
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from terminal import command
 
 QUICK = ["--steps", "6", "--evaluate-every", "3", "--hidden-size", "4", "--batch-size", "8"]
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main([str(word) for word in words])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture

@@ -1,16 +1,19 @@
 """latchwork tune: the last training, and how it goes on after an interruption."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from latchwork.cli import main
-from latchwork.cli import tune as command_module
+from latchwork.cli import training as command_module
 from latchwork.errors import ConfigError
 from latchwork.tuning import Objective
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import terminal
 
 WORDS = ["--split", "part", "--embedding", "4", "--batch-size", "8", "--steps", "6", "--checkpoint-every", "2",
          "--evaluate-every", "2", "--folds", "1"]  # fmt: skip
@@ -24,13 +27,7 @@ def command(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*more: object) -> tuple[int, str, str]:
         words = ["tune", "classify", texts, *WORDS, "--space", space, "--run", tmp_path / "run", *more]
-        code = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+        return terminal.command(capsys, *words)
 
     return run
 
@@ -85,7 +82,7 @@ def test_the_last_training_goes_on(command: Any, tmp_path: Path, monkeypatch: py
 def _stopped(fit: Any) -> Any:
     """Training that fails after step 4."""
 
-    class Stop(command_module.TrainingProgress):
+    class Stop(command_module.Progress):
         def step(self, record: Any) -> None:
             if record["step"] > 4:
                 raise ConfigError("stopped")

@@ -1,11 +1,11 @@
 """latchwork finetune: go on from a trained model, or from the layers of another library, on other data."""
 
-import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from latchwork.cli.base import Options, app, err, out
+from latchwork.cli.training import end_if_interrupted, folder_of, print_labelled
 from latchwork.errors import ConfigError
 from latchwork.language_model import LanguageModel
 from latchwork.layers import Network
@@ -15,7 +15,7 @@ from latchwork.sequence_model import SequenceModel
 from latchwork.tasks import Classify, Label
 from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training, Transfer, inherited, read_weights
-from latchwork.view import print_examples, telling
+from latchwork.view import telling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def finetune(
         run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
         resume: Go on with an interrupted run in that folder.
     """
-    folder = run or Path("runs") / data.name.split(".")[0]
+    folder = folder_of(run, data)
     network: Network | None = None
     begin: Any = start
     own, trained = None, None
@@ -162,13 +162,5 @@ def finetune(
             progress=tell,
             show=out.print,
         )
-    assert model.setup is not None
-    assert model.outcome is not None
-    if model.outcome.stopped == "interrupted":
-        sys.exit(130)
-    print_examples(model.setup, model.findings, out)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
-    if (folder / "report.html").exists():
-        out.print(f"[dim]report[/]  {folder / 'report.html'}")
-    out.print(f"[dim]next[/]    latchwork predict {folder} new-data", highlight=False)
+    end_if_interrupted(model)
+    print_labelled(model, folder)

@@ -14,15 +14,15 @@ from rich.cells import cell_len, set_cell_size
 from rich.markup import escape
 
 from latchwork.cli.base import Options, app, err, out, train
+from latchwork.cli.training import end_if_interrupted, folder_of, print_scores, trained
 from latchwork.errors import ConfigError, DataError
 from latchwork.language_model import LanguageModel
 from latchwork.layers import Network
-from latchwork.model import fit, load
+from latchwork.model import load
 from latchwork.streaming import Completer, Completion, unknown_words
 from latchwork.tasks import Generate, Sampling
-from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
-from latchwork.view import print_writing, telling
+from latchwork.view import print_writing
 
 BACKSPACES = ("\x7f", "\b")
 TAKEN = ("\t", "\r", "\n")
@@ -51,25 +51,12 @@ def train_generate(
         run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
         resume: Go on with an interrupted run in that folder.
     """
-    folder = run or Path("runs") / data.name.split(".")[0]
-    with telling(err) as tell:
-        model = fit(
-            task,
-            data,
-            network=network,
-            training=training,
-            run=folder,
-            resume=resume,
-            callbacks=[TrainingProgress(err)],
-            progress=tell,
-        )
+    folder = folder_of(run, data)
+    model: LanguageModel = trained(task, data, network, training, folder, resume)
     assert model.setup is not None
-    assert model.outcome is not None
-    if model.outcome.stopped == "interrupted":
-        sys.exit(130)
+    end_if_interrupted(model)
     print_writing(model.data_lines(), model.findings, out)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
+    print_scores(model)
     sample = model.generate(max_new_tokens=120, temperature=0.8, seed=1)
     out.print(f"[dim]it writes[/]  {escape(' '.join(sample.split()))}", highlight=False)
     out.print(f"[dim]report[/]  {folder / 'report.html'}")

@@ -1,17 +1,17 @@
 """latchwork train and backtest: a task on a file."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from latchwork.cli.base import Options, backtest, err, out, train
+from latchwork.cli.training import end_if_interrupted, folder_of, print_labelled, print_scores, trained
 from latchwork.evaluation import cross_validate
 from latchwork.layers import Network
-from latchwork.model import fit
+from latchwork.model import Model
+from latchwork.sequence_model import SequenceModel
 from latchwork.tasks import Classify, Forecast, Label
-from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
-from latchwork.view import print_data, print_examples, telling
+from latchwork.view import print_data, telling
 
 
 @train.command(name="forecast")
@@ -32,25 +32,12 @@ def train_forecast(
         run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
         resume: Go on with an interrupted run in that folder.
     """
-    folder = run or Path("runs") / data.name.split(".")[0]
-    with telling(err) as tell:
-        model = fit(
-            task,
-            data,
-            network=network,
-            training=training,
-            run=folder,
-            resume=resume,
-            callbacks=[TrainingProgress(err)],
-            progress=tell,
-        )
+    folder = folder_of(run, data)
+    model: Model = trained(task, data, network, training, folder, resume)
     assert model.raw is not None
     print_data(model.raw, out)
-    assert model.outcome is not None
-    if model.outcome.stopped == "interrupted":
-        sys.exit(130)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
+    end_if_interrupted(model)
+    print_scores(model)
     out.print(f"[dim]report[/]  {folder / 'report.html'}")
     out.print(
         f"[dim]next[/]    latchwork predict {folder}    or    latchwork stream {folder} < rows.jsonl", highlight=False
@@ -102,28 +89,10 @@ def train_label(
 def _train_labelled(
     task: Classify | Label, data: Path, network: Network, training: Training, run: Path | None, resume: bool
 ) -> None:
-    folder = run or Path("runs") / data.name.split(".")[0]
-    with telling(err) as tell:
-        model = fit(
-            task,
-            data,
-            network=network,
-            training=training,
-            run=folder,
-            resume=resume,
-            callbacks=[TrainingProgress(err)],
-            progress=tell,
-        )
-    assert model.setup is not None
-    assert model.outcome is not None
-    if model.outcome.stopped == "interrupted":
-        sys.exit(130)
-    print_examples(model.setup, model.findings, out)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
-    if (folder / "report.html").exists():
-        out.print(f"[dim]report[/]  {folder / 'report.html'}")
-    out.print(f"[dim]next[/]    latchwork predict {folder} new-data", highlight=False)
+    folder = folder_of(run, data)
+    model: SequenceModel = trained(task, data, network, training, folder, resume)
+    end_if_interrupted(model)
+    print_labelled(model, folder)
 
 
 @backtest.command(name="forecast")

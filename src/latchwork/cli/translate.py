@@ -8,15 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-from latchwork.cli.base import Options, app, err, out, train
+from latchwork.cli.base import Options, app, out, train
+from latchwork.cli.training import end_if_interrupted, folder_of, print_scores, trained
 from latchwork.errors import ConfigError, DataError
 from latchwork.layers import Network
-from latchwork.model import fit, load
+from latchwork.model import load
 from latchwork.tasks import Translate
-from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
 from latchwork.translation_model import AT_ONCE, TranslationModel, in_a_line
-from latchwork.view import print_writing, telling
+from latchwork.view import print_writing
 
 
 @train.command(name="translate")
@@ -38,24 +38,11 @@ def train_translate(
         run: Folder for checkpoints, log, model and report. Default: runs/<name of the file>.
         resume: Go on with an interrupted run in that folder.
     """
-    folder = run or Path("runs") / data.name.split(".")[0]
-    with telling(err) as tell:
-        model = fit(
-            task,
-            data,
-            network=network,
-            training=training,
-            run=folder,
-            resume=resume,
-            callbacks=[TrainingProgress(err)],
-            progress=tell,
-        )
-    assert model.outcome is not None
-    if model.outcome.stopped == "interrupted":
-        sys.exit(130)
+    folder = folder_of(run, data)
+    model: TranslationModel = trained(task, data, network, training, folder, resume)
+    end_if_interrupted(model)
     print_writing(model.data_lines(), model.findings, out)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
+    print_scores(model)
     out.print(f"[dim]report[/]  {folder / 'report.html'}")
     out.print(f"[dim]next[/]    latchwork translate {folder} < sources.txt > answers.txt", highlight=False)
 

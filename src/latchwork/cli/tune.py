@@ -12,16 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from latchwork import storage
 from latchwork.cli.base import Options, app, err, out
+from latchwork.cli.training import end_if_interrupted, print_scores, trained
 from latchwork.errors import ModelFileError
 from latchwork.layers import Network
-from latchwork.model import fit
+from latchwork.sequence_model import SequenceModel
 from latchwork.tasks import Classify, Label
-from latchwork.training import Progress as TrainingProgress
 from latchwork.training import Training
 from latchwork.tuning import tune as search
 from latchwork.tuning import tuning_section
 from latchwork.tuning.report import settings
-from latchwork.view import print_examples, telling
+from latchwork.view import print_examples
 
 tune = App(name="tune", help="Search for the options of a task on a file, then train with the best ones.")
 app.command(tune)
@@ -119,18 +119,13 @@ def _tune(
     assert tuned.best is not None
     _make_way(folder, tuned.best.number)
     err.print(f"the last training, with the options of trial {tuned.best.number}", highlight=False)
-    with telling(err) as tell:
-        model = fit(
-            best.task, data, network=best.network, training=best.training, run=folder,
-            resume=(folder / "checkpoints").exists(), callbacks=[TrainingProgress(err)], progress=tell,
-        )  # fmt: skip
-    if model.outcome is not None and model.outcome.stopped == "interrupted":
-        sys.exit(130)
+    resumed = (folder / "checkpoints").exists()
+    model: SequenceModel = trained(best.task, data, best.network, best.training, folder, resumed)
+    end_if_interrupted(model)
     assert model.setup is not None
     model.report(folder / "report.html", more=[tuning_section(tuned)])
     print_examples(model.setup, model.findings, out)
-    if model.evaluation is not None:
-        model.leaderboard().print(out)
+    print_scores(model)
     out.print(f"[dim]search[/]  {folder / 'tuning.json'}, {folder / 'tuning.svg'}", highlight=False, soft_wrap=True)
     if (folder / "report.html").exists():
         out.print(f"[dim]report[/]  {folder / 'report.html'}", highlight=False)

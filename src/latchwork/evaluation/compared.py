@@ -1,6 +1,5 @@
 """What a comparison found: the table, and what it says in words."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from latchwork.evaluation.contest import Trial
 from latchwork.evaluation.leaks import Finding
+from latchwork.evaluation.printed import Printed
 from latchwork.evaluation.scoreboard import figure
 from latchwork.evaluation.validation import Folds
 from latchwork.metrics import LOWER_IS_BETTER
@@ -46,7 +46,7 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Compared(Printed):
     """Cells, rivals, twins and baselines side by side; made by :func:`latchwork.evaluation.compare`.
 
     folds     every figure of every method, fold and seed
@@ -132,6 +132,7 @@ class Compared:
         }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, then what it says in words."""
         folds, tested = self.folds, sum(test for _, _, test in self.folds.sizes)
         several, seeds = len(folds.names) > 1, len(folds.seeds)
         where = f"{tested:,} sequences in {len(folds.names)} folds" if several else f"{tested:,} held-back sequences"
@@ -179,16 +180,6 @@ class Compared:
     def _budget(self) -> str:
         most = max(one.steps for one in self.trials)
         return f"{most:,} steps each" if all(one.steps == most for one in self.trials) else f"up to {most:,} steps each"
-
-    def print(self, console: Console | None = None) -> None:
-        """The table, then what it says in words."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def words(one: Against, title: str, main: str) -> str:

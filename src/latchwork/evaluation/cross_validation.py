@@ -1,7 +1,6 @@
 """Cross-validation of any task: rolling origins for a forecaster, folds of whole sequences for the others."""
 
 import inspect
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from latchwork.evaluation.compare import beside_best
 from latchwork.evaluation.compared import Against, words
 from latchwork.evaluation.contest import Contender, Contest, Trial, run_contest, seeds_of
 from latchwork.evaluation.leaks import Finding
+from latchwork.evaluation.printed import Printed
 from latchwork.evaluation.scoreboard import Scoreboard, figure
 from latchwork.evaluation.sequence_figures import Method
 from latchwork.evaluation.sequence_score import scoreboard
@@ -31,7 +31,7 @@ MODEL = "latchwork"
 
 
 @dataclass(frozen=True)
-class CrossValidated:
+class CrossValidated(Printed):
     """Every fold's figures; made by :func:`cross_validate_sequences`.
 
     folds     the model and the baselines, fold by fold and seed by seed; the mean over folds is what is reported
@@ -76,19 +76,10 @@ class CrossValidated:
         }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The tables of :class:`Folds`, then the verdict."""
         yield self.folds
         for sentence in self.verdict():
             yield Text(f"  {sentence[:1].upper()}{sentence[1:]}.", style="bold")
-
-    def print(self, console: Console | None = None) -> None:
-        """The tables of :class:`Folds`, then the verdict."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def cross_validate_sequences(

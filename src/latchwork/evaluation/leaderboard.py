@@ -1,6 +1,5 @@
 """A leaderboard: the model beside the baselines, with intervals, and one plain sentence of verdict."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, did_you_mean
+from latchwork.evaluation.printed import Printed
 
 THIN = 5
 """Below so many independent units the verdict says that the evidence is thin."""
@@ -103,7 +103,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class Leaderboard(Printed):
     """Rows sorted by the main metric relative to the best baseline; made by :func:`latchwork.evaluation.score`.
 
     main      the metric that decides: 'mae' or 'mase'
@@ -199,21 +199,12 @@ class Leaderboard:
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, the notes and the verdict. A narrow terminal gets the table without intervals."""
         yield self._rich_table(intervals=options.max_width >= WIDE)
         for row in self.rows:
             if row.note:
                 yield Text(f"  {row.name}: {row.note}", style="dim")
         yield Text(self.verdict(), style="bold")
-
-    def print(self, console: Console | None = None) -> None:
-        """The table, the notes and the verdict. A narrow terminal gets the table without intervals."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
     def _rich_table(self, *, intervals: bool) -> Table:
         table = Table(

@@ -1,6 +1,5 @@
 """The table of a classifier or labeller: every method on the same held-back sequences, with intervals and a verdict."""
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, ModelFileError, did_you_mean
+from latchwork.evaluation.printed import Printed
 from latchwork.metrics import LOWER_IS_BETTER
 
 GAP = 2
@@ -48,7 +48,7 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Scoreboard:
+class Scoreboard(Printed):
     """Rows sorted by the main figure, the best first; made by :func:`latchwork.evaluation.score_sequences`.
 
     main      the figure that decides
@@ -143,6 +143,7 @@ class Scoreboard:
             raise ModelFileError(f"the file of scores is damaged: {error!r}; train the model anew") from error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, the verdict, the notes."""
         names = max([len("method"), *(cell_len(row.name) for row in self.rows)])
         columns, left_out = self._columns(options.max_width - names)
         caption = f"Sorted by {self.titles[self.main]}, with its 95% interval (resampled by {self.unit})."
@@ -196,16 +197,6 @@ class Scoreboard:
                 columns[place] = (title, width + more, cells)
                 room -= more
         return columns, left_out
-
-    def print(self, console: Console | None = None) -> None:
-        """The table, the verdict, the notes."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def figure(value: float) -> str:

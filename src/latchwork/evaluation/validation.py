@@ -1,6 +1,5 @@
 """Validation over folds and seeds: every figure of every fold, their mean and spread, as a table and as JSON."""
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, DataError, ModelFileError, did_you_mean
+from latchwork.evaluation.printed import Printed
 from latchwork.metrics.scores import LOWER_IS_BETTER
 from latchwork.sequences import Split
 
@@ -85,7 +85,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Folds:
+class Folds(Printed):
     """Every figure, in the order of methods; made by :func:`validate`.
 
     main    the metric that decides
@@ -195,6 +195,7 @@ class Folds:
             raise ModelFileError(f"the file of validation scores is damaged: {error!r}") from error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Means and spreads, then the main metric of every fold, then the notes."""
         yield self._rich_table(options.max_width)
         if len(self.names) > 1:
             yield self._rich_folds()
@@ -202,16 +203,6 @@ class Folds:
             yield Text(f"  {note}", style="dim")
         for note in self.notes:
             yield Text(f"  {note}", style="dim")
-
-    def print(self, console: Console | None = None) -> None:
-        """Means and spreads, then the main metric of every fold, then the notes."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
     def _title(self, metric: str) -> str:
         return self.titles.get(metric, metric)

@@ -9,6 +9,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from latchwork import storage
 from latchwork.errors import DataError, ModelFileError
 from latchwork.modalities.image_read import Pixels, read_images, resize
 from latchwork.modalities.source import MAX_SIDE, SourceOptions
@@ -103,11 +104,7 @@ class Images:
         try:
             return _ADAPTER.validate_json(json.dumps(dict(data)))
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise ModelFileError(
-                f"the image part of the model file is damaged: field {where}: {first['msg']}"
-            ) from error
+            raise storage.wrong_field(error, "the image part of the model file") from error
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the image part of the model file is damaged: {error}") from error
 

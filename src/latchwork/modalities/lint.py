@@ -12,7 +12,8 @@ language    most probably in another language, see :mod:`~latchwork.modalities.l
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,10 @@ class Finding:
     def __str__(self) -> str:
         shown = "; ".join(f'{place}: "{text}"' if text else place for place, text in self.examples)
         return f"{self.text} ({shown})" if shown else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

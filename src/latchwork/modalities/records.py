@@ -15,6 +15,7 @@ import polars as pl
 import pydantic
 from numpy.typing import NDArray
 
+from latchwork import storage
 from latchwork.errors import DataError, ModelFileError, did_you_mean
 from latchwork.modalities.source import SourceOptions
 from latchwork.modalities.values import to_numbers, to_text, why_no_number
@@ -324,11 +325,7 @@ class Records:
         try:
             return _ADAPTER.validate_json(json.dumps(dict(data)))
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise ModelFileError(
-                f"the records part of the model file is damaged: field {where}: {first['msg']}"
-            ) from error
+            raise storage.wrong_field(error, "the records part of the model file") from error
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the records part of the model file is damaged: {error}") from error
 

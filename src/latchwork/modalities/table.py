@@ -10,6 +10,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from latchwork import storage
 from latchwork.errors import ConfigError, DataError, ModelFileError
 from latchwork.modalities.calendar_features import calendar_matrix, calendar_names, years
 from latchwork.modalities.dates import write_stamp
@@ -236,11 +237,7 @@ class Table:
         try:
             return _ADAPTER.validate_json(json.dumps(dict(data)))
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise ModelFileError(
-                f"the table part of the model file is damaged: field {where}: {first['msg']}"
-            ) from error
+            raise storage.wrong_field(error, "the table part of the model file") from error
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the table part of the model file is no JSON object ({error})") from error
 

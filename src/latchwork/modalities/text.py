@@ -14,6 +14,7 @@ import numpy as np
 import pydantic
 from numpy.typing import ArrayLike, NDArray
 
+from latchwork import storage
 from latchwork.errors import ConfigError, DataError, ModelFileError
 from latchwork.modalities import text_tokens
 from latchwork.modalities.source import SourceOptions
@@ -258,11 +259,7 @@ class Text:
         try:
             settings = _ADAPTER.validate_json(json.dumps(dict(data)))
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise ModelFileError(
-                f"the text part of the model file is damaged: field {where}: {first['msg']}"
-            ) from error
+            raise storage.wrong_field(error, "the text part of the model file") from error
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the text part of the model file is no JSON object ({error})") from error
         if TOKENIZER_FILE not in files:

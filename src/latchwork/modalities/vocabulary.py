@@ -32,6 +32,7 @@ import numpy as np
 import pydantic
 from numpy.typing import ArrayLike, NDArray
 
+from latchwork import storage
 from latchwork.errors import ConfigError, DataError, ModelFileError
 from latchwork.modalities.text import MANY
 from latchwork.modalities.text_tokens import UNKNOWN, WORD
@@ -358,9 +359,7 @@ def _parsed(kind: Any, data: str | bytes, name: str) -> Any:
     try:
         return kind.model_validate_json(data)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ModelFileError(f"{name} is damaged: field {where}: {first['msg']}") from error
+        raise storage.wrong_field(error, name) from error
 
 
 def _wrong(read: Vocabulary) -> str:

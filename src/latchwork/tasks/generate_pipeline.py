@@ -16,7 +16,7 @@ from latchwork.layers import Network, NextToken
 from latchwork.modalities import END, Vocabulary
 from latchwork.tasks.generate import Generate
 from latchwork.tasks.generate_job import Stream, read_nats
-from latchwork.tasks.model_file import read_model, read_weights, save_model
+from latchwork.tasks.model_file import ModelFile, read_model, read_weights, save_model
 from latchwork.tasks.saved import plain, task_from
 from latchwork.types import Tensor
 
@@ -94,17 +94,18 @@ def save_language(pipeline: LanguagePipeline, folder: Path, version: str) -> Non
     save_model(
         folder,
         pipeline.module,
+        ModelFile,
         version=version,
         task={"name": pipeline.name, **plain(pipeline.task)},
         network=pipeline.network.to_dict(),
-        parts={"vocabulary": pipeline.vocabulary.to_dict()},
         files=pipeline.vocabulary.files(),
+        parts={"vocabulary": pipeline.vocabulary.to_dict()},
     )
 
 
 def load_language(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> LanguagePipeline:
     """Read and check it. A cell of one's own is named in ``cells``: code is never read from a file."""
-    file, files = read_model(folder)
+    file, files = read_model(folder, ModelFile)
     try:
         task = task_from(file.task)
         if not isinstance(task, Generate):

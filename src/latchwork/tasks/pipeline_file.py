@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from latchwork import storage
@@ -19,37 +19,29 @@ from latchwork.modalities import Table
 from latchwork.sequences import flatten, unflatten
 from latchwork.tasks.forecast import Forecast
 from latchwork.tasks.forecast_plan import Plan
+from latchwork.tasks.model_file import ConfigFile, read_config, read_weights, write_weights
 from latchwork.tasks.pipeline import Pipeline
 
-FORMAT = 1
 MISSING = "?missing"
 
 
-class ModelFile(BaseModel):
-    """config.json. ``format`` counts up when an older latchwork could not read what a newer one wrote."""
+class PipelineFile(ConfigFile):
+    """config.json of a forecaster."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    format: int
-    latchwork: str
-    task: dict[str, Any]
-    network: dict[str, Any]
     modality: dict[str, Any]
     plan: dict[str, Any]
     conformal: dict[str, Any] | None
     scales: dict[str, list[list[float]]]
-    weights: str
 
 
 def save_pipeline(pipeline: Pipeline, folder: Path, version: str) -> None:
     """Write the two files, whole or not at all; config.json names the hash of the weights it belongs to."""
-    weights = storage.pack_tensors(pipeline.forecaster.state_dict())
-    storage.write_bytes(folder / "model.safetensors", weights)
+    weights = write_weights(folder, pipeline.forecaster)
     conformal = pipeline.conformal
     storage.write_json(
         folder / "config.json",
-        ModelFile(
-            format=FORMAT,
+        PipelineFile(
+            format=PipelineFile.FORMAT,
             latchwork=version,
             task={"name": "forecast", **asdict(pipeline.task)},
             network=pipeline.network.to_dict(),
@@ -57,7 +49,7 @@ def save_pipeline(pipeline: Pipeline, folder: Path, version: str) -> None:
             plan=pipeline.plan.to_mapping(),
             conformal=None if conformal is None else conformal.to_dict(),
             scales=pipeline.scales,
-            weights=storage.sha256(weights),
+            weights=weights,
         ),
     )
 
@@ -67,11 +59,7 @@ def load_pipeline(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -
     path = folder / "config.json"
     if not path.is_file():
         raise ModelFileError(f"{folder} holds no model: config.json is not there; give the folder of a finished run")
-    raw = storage.read_json(path)
-    if not isinstance(raw, dict):
-        raise ModelFileError(f"{path} is damaged: it holds a {type(raw).__name__}, expected an object")
-    storage.check_version(raw.get("format"), FORMAT, path)
-    file = storage.read_json(path, ModelFile)
+    file = read_config(path, PipelineFile)
     try:
         task = forecast_from(file.task)
         network = Network.from_dict(file.network, cells=cells)
@@ -81,12 +69,7 @@ def load_pipeline(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -
         forecaster = plan.build(task, network)
     except (DataError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path} is damaged: {error}; train the model anew or take it from a backup") from error
-    expected = {name: (tuple(value.shape), value.dtype) for name, value in forecaster.state_dict().items()}
-    weights = storage.read_tensors(folder / "model.safetensors", expected)
-    if storage.sha256(folder / "model.safetensors") != file.weights:
-        raise ModelFileError(f"{folder}: model.safetensors is not the file that config.json was written with")
-    forecaster.load_state_dict(weights)
-    forecaster.eval()
+    read_weights(folder, forecaster, file)
     return Pipeline(table, task, network, plan, forecaster, conformal, file.scales)
 
 

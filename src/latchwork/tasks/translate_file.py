@@ -7,7 +7,7 @@ from latchwork.cells import Cell
 from latchwork.errors import DataError, ModelFileError
 from latchwork.layers import Network
 from latchwork.modalities import Vocabulary
-from latchwork.tasks.model_file import read_model, read_weights, save_model
+from latchwork.tasks.model_file import ModelFile, read_model, read_weights, save_model
 from latchwork.tasks.saved import plain, task_from
 from latchwork.tasks.translate import Translate
 from latchwork.tasks.translate_pipeline import SOURCES, TranslatePipeline, build_translator
@@ -20,22 +20,23 @@ def save_translator(pipeline: TranslatePipeline, folder: Path, version: str) -> 
     save_model(
         folder,
         pipeline.module,
+        ModelFile,
         version=version,
         task={"name": pipeline.name, **plain(pipeline.task)},
         network=pipeline.network.to_dict(),
+        files={**pipeline.source.files(), **pipeline.target.files(TARGET)},
         parts={
             "kind": pipeline.source.kind,
             "source": pipeline.source.to_dict(),
             "target": pipeline.target.to_dict(),
             "ratio": pipeline.ratio,
         },
-        files={**pipeline.source.files(), **pipeline.target.files(TARGET)},
     )
 
 
 def load_translator(folder: Path, cells: Mapping[str, type[Cell]] | None = None) -> TranslatePipeline:
     """Read and check it. A cell of one's own is named in ``cells``: code is never read from a file."""
-    file, files = read_model(folder)
+    file, files = read_model(folder, ModelFile)
     try:
         task = task_from(file.task)
         if not isinstance(task, Translate):

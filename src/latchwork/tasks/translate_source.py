@@ -44,7 +44,7 @@ class SourceText:
         """What each step of an encoded text stands for, as a token of a vocabulary; "" for the END."""
         known = self.vocabulary.tokens
         if (tokens == UNKNOWN).any():
-            found = list(self.vocabulary._strings(text))[: len(tokens) - 1]
+            found = self.vocabulary.cut(text)[: len(tokens) - 1]
         else:
             found = [known[token] for token in tokens[:-1].tolist()]
         return [*found, ""]
@@ -96,6 +96,6 @@ class Known:
         if not extra or not (tokens == UNKNOWN).any():
             return tokens
         behind = {word: len(self.vocabulary) + place for place, word in enumerate(extra)}
-        words = list(self.vocabulary._strings(text))
+        words = self.vocabulary.cut(text)
         pairs = zip(tokens.tolist(), words, strict=True)
         return np.array([behind.get(word, token) if token == UNKNOWN else token for token, word in pairs], np.int64)

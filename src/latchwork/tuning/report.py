@@ -1,6 +1,5 @@
 """What a search came to: the best options, every trial, what mattered; as a table, as JSON and as a picture."""
 
-import io
 import math
 import warnings
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latchwork.errors import ConfigError, MissingExtra
+from latchwork.evaluation.printed import Printed
 from latchwork.evaluation.report_parts import picture, section, table
 from latchwork.evaluation.svg import Key, Plot, Scale, standalone
 from latchwork.optional import load
@@ -57,7 +57,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Tuned(Printed):
     """A search; made by :func:`latchwork.tuning.tune`.
 
     task, metric, folds, seed  what was judged, and how
@@ -127,6 +127,7 @@ class Tuned:
         return finite({"format": 1, **saved, "best": best, "options": options, "trials": trials})
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The best trials, the verdict, what mattered."""
         count = {state: sum(one.state == state for one in self.trials) for state in (*STATES.values(), "given back")}
         told = ", ".join(f"{number} {state}" for state, number in count.items() if number and state != "waiting")
         over = f"mean over {self.folds} folds" if self.folds > 1 else "on the validation part"
@@ -167,16 +168,6 @@ class Tuned:
         errors = [one for one in self.trials if one.error]
         if errors:
             yield Text(f"  trial {errors[-1].number} failed: {errors[-1].error}", style="dim")
-
-    def print(self, console: Console | None = None) -> None:
-        """The best trials, the verdict, what mattered."""
-        (console or Console()).print(self)
-
-    def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=120, no_color=True, force_terminal=False)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def collect(study: Any, options: Options, space: Space, *, stopped: str, wanted: int) -> Tuned:
