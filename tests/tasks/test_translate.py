@@ -323,3 +323,9 @@ def test_a_beam_fits_the_vocabulary_before_training() -> None:
     assert setup.pipeline.translate(setup.labelled.select([0]))[0]
     with pytest.raises(ConfigError, match="the beam is 6, wider than the vocabulary, which has 4 tokens"):
         toys.prepared(few, beam=6)
+
+
+def test_answers_that_copy_do_not_run_in_circles() -> None:
+    assert Translate(copy=True).search.no_repeat_ngram_size == 3
+    assert Translate(copy=True, no_repeat_ngram_size=0).search.no_repeat_ngram_size == 0
+    assert Translate().search.no_repeat_ngram_size == 0

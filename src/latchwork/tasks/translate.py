@@ -57,7 +57,8 @@ class Translate(PairOptions):
         length_penalty: α of ((5 + length) / 6)^α, by which log p of an answer is divided; see
             :class:`latchwork.tasks.Beam`.
         max_length: Tokens of an answer at most. None: by the longest ones in training.
-        no_repeat_ngram_size: No run of so many tokens stands twice in an answer. 0: it may.
+        no_repeat_ngram_size: No run of so many tokens stands twice in an answer. 0: it may. None: 3 where words are
+            copied, which is where answers run in circles (Paulus et al. 2018, arXiv:1705.04304); else 0.
         replace_unknown: Where the model says that it has no word, the source's word that it looked at most stands.
         metric: What the model is scored with: bleu, chrf or rouge_l. None: rouge_l where words are copied, else bleu.
         choose: Training keeps the weights that are best on the validation part by the "loss", or by the "metric" of
@@ -90,7 +91,7 @@ class Translate(PairOptions):
     beam: int = 5
     length_penalty: float = 1.0
     max_length: int | None = None
-    no_repeat_ngram_size: int = 0
+    no_repeat_ngram_size: int | None = None
     replace_unknown: bool = True
     metric: TextMetric | None = None
     choose: Literal["loss", "metric"] = "loss"
@@ -141,9 +142,10 @@ class Translate(PairOptions):
     @property
     def search(self) -> Beam:
         """How an answer is searched."""
+        usual = 3 if self.copy else 0
         return Beam(
             beam=self.beam,
             length_penalty=self.length_penalty,
             max_length=100 if self.max_length is None else self.max_length,
-            no_repeat_ngram_size=self.no_repeat_ngram_size,
+            no_repeat_ngram_size=usual if self.no_repeat_ngram_size is None else self.no_repeat_ngram_size,
         )
