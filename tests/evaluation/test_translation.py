@@ -46,6 +46,17 @@ def test_bleu_comes_with_its_signature_and_chrf_beside_it() -> None:
     assert "stands alone" in board.verdict()
 
 
+def test_bleu_cuts_texts_as_it_was_told() -> None:
+    setup = toys.turner()
+    test = setup.labelled.select(setup.split.test)
+    boards = [
+        score_translated(replace(setup.pipeline, task=replace(setup.task, metric="bleu", bleu_tokenizer=own)), test)
+        for own in ("13a", "char")
+    ]
+    assert any("tok:char" in note for note in boards[1].scoreboard.notes)
+    assert boards[0].scoreboard.model.values["bleu"] != boards[1].scoreboard.model.values["bleu"]
+
+
 def test_several_references_are_all_right() -> None:
     setup = toys.turner()
     rows = setup.split.test

@@ -254,6 +254,7 @@ def test_own_files_are_the_parts(tmp_path: Path) -> None:
         ({"length_penalty": float("nan")}, "length_penalty is nan"),
         ({"max_length": 0}, "max_length is 0"),
         ({"metric": "blue"}, 'metric is "blue".*did you mean "bleu"'),
+        ({"bleu_tokenizer": "13"}, 'bleu_tokenizer is "13".*did you mean "13a"'),
         ({"choose": "bleu"}, 'choose is "bleu", expected loss or metric'),
         ({"target_tokenizer": "words"}, 'target_tokenizer is "words".*did you mean "word"'),
         (

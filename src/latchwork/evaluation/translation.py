@@ -14,7 +14,7 @@ from latchwork.errors import DataError
 from latchwork.evaluation.scoreboard import Scoreboard, ScoreRow, Versus
 from latchwork.metrics import TextScore
 from latchwork.sequences import Labelled
-from latchwork.tasks import TranslatePipeline, TranslateSetup, Translation
+from latchwork.tasks import Translate, TranslatePipeline, TranslateSetup, Translation
 from latchwork.tasks.translate_exposure import Exposure, exposure
 from latchwork.tasks.translate_setup import judge
 
@@ -47,11 +47,13 @@ class Said:
 class TranslationEvaluation:
     """The scoreboard and what it was made from.
 
+    task      what was asked
     labelled  what was answered, with its references
     answers   the model's best answer to each
     exposure  None where nothing was told of it
     """
 
+    task: Translate
     scoreboard: Scoreboard
     methods: tuple[Said, ...]
     labelled: Labelled
@@ -100,15 +102,16 @@ def _model(
     return Said("latchwork", [one.text for one in answers], model=True), answers
 
 
-def figures_of(texts: Sequence[str], labelled: Labelled, main: str) -> dict[str, TextScore]:
+def figures_of(task: Translate, texts: Sequence[str], labelled: Labelled) -> dict[str, TextScore]:
     """The figures of some texts by their names, the main one first."""
-    references = labelled.labels
+    references, main = labelled.labels, task.metric
+    assert main is not None
     if main == "rouge_l":
         found = metrics.rouge(texts, references)
         figures = {"rouge_l": found["rougeL"], "rouge1": found["rouge1"], "rouge2": found["rouge2"]}
     else:
         other = "chrf" if main == "bleu" else "bleu"
-        figures = {name: judge(name, texts, references) for name in (main, other)}
+        figures = {name: judge(task, texts, references, name) for name in (main, other)}
     figures["repeated"] = metrics.repeated(texts)
     if all(isinstance(one, str) for one in labelled.content):
         figures["copied"] = metrics.copied(texts, labelled.content)
@@ -126,7 +129,7 @@ def _evaluation(
     main = pipeline.task.metric
     assert main is not None
     groups = None if labelled.groups is None else np.unique(labelled.groups, return_inverse=True)[1]
-    scored = [(one, None if one.texts is None else figures_of(one.texts, labelled, main)) for one in methods]
+    scored = [(one, None if one.texts is None else figures_of(pipeline.task, one.texts, labelled)) for one in methods]
     own = scored[0][1]
     assert own is not None
     rows, versus = [], []
@@ -153,9 +156,11 @@ def _evaluation(
     some = labelled.select(np.linspace(0, len(labelled) - 1, min(EXPOSED, len(labelled))).astype(np.int64))
     if progress is not None:
         progress("its own words", 0.0)
-    heard = exposure(
-        pipeline, some, lambda texts, references: float(judge(main, texts, references).value), metric=TITLES[main]
-    )
+
+    def judged(texts: Sequence[str], references: Sequence[Any]) -> float:
+        return float(judge(pipeline.task, texts, references).value)
+
+    heard = exposure(pipeline, some, judged, metric=TITLES[main])
     board = Scoreboard(
         tuple(rows),
         main,
@@ -167,7 +172,7 @@ def _evaluation(
         (*notes, *told, *extra, *loops, heard.told()),
         what="source",
     )
-    return TranslationEvaluation(board, tuple(methods), labelled, answers, heard)
+    return TranslationEvaluation(pipeline.task, board, tuple(methods), labelled, answers, heard)
 
 
 def _loops(own: dict[str, TextScore], labelled: Labelled) -> list[str]:
@@ -184,14 +189,14 @@ def by_length(evaluation: TranslationEvaluation, bins: int = 4) -> list[tuple[in
     """(shortest, longest source in characters or steps, the main figure) for sources of similar length, as many each;
     nothing where there are too few.
     """
-    labelled, main = evaluation.labelled, evaluation.scoreboard.main
+    labelled = evaluation.labelled
     lengths = np.array([_length(one) for one in labelled.content])
     if len(lengths) < 25 * bins:
         return []
     found: list[Any] = []
     for rows in np.array_split(np.argsort(lengths, kind="stable"), bins):
         texts = [evaluation.answers[row].text for row in rows]
-        value = float(judge(main, texts, [labelled.labels[row] for row in rows]).value)
+        value = float(judge(evaluation.task, texts, [labelled.labels[row] for row in rows]).value)
         found.append((int(lengths[rows].min()), int(lengths[rows].max()), value))
     return found
 

@@ -30,7 +30,7 @@ References = Sequence[str | Sequence[str]]
 """The reference of each text, or several."""
 
 BleuTokenizer = Literal["13a", "intl", "zh", "char", "none"]
-_TOKENIZERS = ("13a", "intl", "zh", "char", "none")
+BLEU_TOKENIZERS: tuple[str, ...] = ("13a", "intl", "zh", "char", "none")
 
 _ORDER = 6  # characters in a row that chrF compares
 _UNSPACED = (
@@ -115,8 +115,8 @@ def bleu(
     for unequal numbers of texts, :class:`MissingExtra` without sacrebleu.
     """
     every = _checked(texts, references)
-    if tokenizer not in _TOKENIZERS:
-        raise ConfigError(f'tokenizer is "{tokenizer}", expected one of {", ".join(_TOKENIZERS)}')
+    if tokenizer not in BLEU_TOKENIZERS:
+        raise ConfigError(f'tokenizer is "{tokenizer}", expected one of {", ".join(BLEU_TOKENIZERS)}')
     made = optional.load("sacrebleu.metrics").BLEU
     options = {"tokenize": tokenizer, "lowercase": lowercase, "force": True}
     metric = made(**options)

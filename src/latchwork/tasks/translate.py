@@ -8,6 +8,7 @@ from typing import Literal
 from latchwork.errors import ConfigError, did_you_mean
 from latchwork.layers import AttentionKind, check_attention
 from latchwork.layers.regularize import check_rate
+from latchwork.metrics.translation import BLEU_TOKENIZERS, BleuTokenizer
 from latchwork.modalities import PairOptions
 from latchwork.modalities.vocabulary import UNITS
 from latchwork.tasks.beam import Beam
@@ -49,8 +50,8 @@ class Translate(PairOptions):
         coverage: Weight of the loss for looking twice at the same place; above 0 the attention also sees where it
             looked before (See et al. 2017). 0: off.
         label_smoothing: Part of each target word that is spread over all words.
-        scheduled_sampling: Probability, at the end of training, that the model reads the word that it would have said
-            itself in place of the true one; it rises in a line over the first ten epochs.
+        scheduled_sampling: Probability that the model reads the word that it would have said itself in place of the
+            true one. It rises in a line over the first ten epochs, and a shorter training does not get all the way.
         embedding_dropout: Part of the vocabulary that is dropped from a batch. None: by the data.
         input_dropout: Part of what the layers read that is dropped. None: as dropout.
         beam: Sequences that are kept while an answer is searched. 1: greedy.
@@ -61,6 +62,8 @@ class Translate(PairOptions):
             copied, which is where answers run in circles (Paulus et al. 2018, arXiv:1705.04304); else 0.
         replace_unknown: Where the model says that it has no word, the source's word that it looked at most stands.
         metric: What the model is scored with: bleu, chrf or rouge_l. None: rouge_l where words are copied, else bleu.
+        bleu_tokenizer: How BLEU cuts texts into words, in sacrebleu's names: "13a" or "intl" for scripts with blanks,
+            "zh" for Chinese, "char" for Japanese or Thai, "none" for what is cut already.
         choose: Training keeps the weights that are best on the validation part by the "loss", or by the "metric" of
             greedy answers to a sample of it.
     """
@@ -94,6 +97,7 @@ class Translate(PairOptions):
     no_repeat_ngram_size: int | None = None
     replace_unknown: bool = True
     metric: TextMetric | None = None
+    bleu_tokenizer: BleuTokenizer = "13a"
     choose: Literal["loss", "metric"] = "loss"
 
     def __post_init__(self) -> None:
@@ -122,6 +126,10 @@ class Translate(PairOptions):
         if self.metric is not None and self.metric not in METRICS:
             near = did_you_mean(self.metric, METRICS)
             raise ConfigError(f'metric is "{self.metric}", expected one of {", ".join(METRICS)}{near}')
+        if self.bleu_tokenizer not in BLEU_TOKENIZERS:
+            near = did_you_mean(self.bleu_tokenizer, BLEU_TOKENIZERS)
+            known = ", ".join(BLEU_TOKENIZERS)
+            raise ConfigError(f'bleu_tokenizer is "{self.bleu_tokenizer}", expected one of {known}{near}')
         if self.choose not in ("loss", "metric"):
             raise ConfigError(f'choose is "{self.choose}", expected loss or metric')
         if self.shared_vocabulary:

@@ -45,11 +45,11 @@ def read_translations(task: Translate, source: Any) -> tuple[Labelled, list[str]
     return labelled, list(pair_notes(source, task.pairs))
 
 
-def judge(metric: str, texts: Sequence[str], references: Sequence[Any]) -> Any:
-    """The figure of some texts, see :class:`latchwork.metrics.translation.TextScore`."""
-    match metric:
+def judge(task: Translate, texts: Sequence[str], references: Sequence[Any], metric: str | None = None) -> Any:
+    """The figure of some texts, see :class:`latchwork.metrics.translation.TextScore`. metric: None for the task's."""
+    match metric or task.metric:
         case "bleu":
-            return metrics.bleu(texts, references)
+            return metrics.bleu(texts, references, tokenizer=task.bleu_tokenizer)
         case "chrf":
             return metrics.chrf(texts, references)
     return metrics.rouge(texts, references)["rougeL"]
@@ -106,7 +106,7 @@ class TranslateSetup:
             notes.append(f"beam: {len(target)}, as many as the target has tokens")
         check_width(task.beam, len(target))
         assert task.metric is not None
-        judge(task.metric, ["a"], ["a"])  # a package that is missing is missed before training
+        judge(task, ["a"], ["a"])  # a package that is missing is missed before training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = build_translator(task, source.features, len(target), network)
@@ -230,7 +230,7 @@ class TranslateSetup:
             pairs=[one for row in rows if (one := self.encoded[row]) is not None],
         )
         references = [self.labelled.labels[row] for row in rows]
-        return {self.metric: float(judge(self.metric, [one[0].text for one in texts], references).value)}
+        return {self.metric: float(judge(self.task, [one[0].text for one in texts], references).value)}
 
     def calibrate(self) -> None:
         """Nothing is left to choose."""
