@@ -11,6 +11,7 @@ import torch
 
 from latchwork.errors import DataError
 from latchwork.modalities.text_tokens import UNKNOWN
+from latchwork.tasks import Translate
 from latchwork.tasks.translate_exposure import exposure
 from latchwork.tasks.translate_job import nats_of
 from latchwork.tasks.translate_setup import judge
@@ -20,7 +21,7 @@ import toys
 
 
 def score(texts: object, references: object) -> float:
-    return float(judge("rouge_l", texts, references).value)  # type: ignore[arg-type]
+    return float(judge(Translate(metric="rouge_l"), texts, references).value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("copies", [False, True])
