@@ -1,5 +1,6 @@
 """The engine gives the reference's numbers, a row's own bits in any company, and says when it can't run."""
 
+import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -344,3 +345,24 @@ def test_a_layer_says_and_runs_the_same() -> None:
     assert layer.explain_kernel(torch.zeros(1, 2, 3)).name == "cpu"
     forced = Recurrent(LSTM(3, 8), kernel="loop")
     assert forced.explain_kernel(torch.zeros(1, 2, 3)).name == "loop"
+
+
+@pytest.mark.parametrize("kernel", ["cpu", "loop"])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_pass_leaves_nothing_for_the_garbage_collector(name: str, kernel: str) -> None:
+    """What holds itself keeps its arrays until the garbage is collected: they grow, and each pass maps new ones."""
+    cell = CELLS[name](3, 4)
+    inputs = torch.randn(2, 5, 3)
+
+    def train() -> None:
+        outputs, state = kernels.run(cell, inputs, kernel=kernel, lengths=torch.tensor([5, 3]))
+        (outputs.sum() + sum(leaf.sum() for leaf in flatten(state).values())).backward()
+
+    train()
+    gc.collect()
+    gc.disable()
+    try:
+        train()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

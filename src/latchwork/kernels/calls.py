@@ -59,27 +59,30 @@ def run(calls: Sequence[Call], given: Mapping[Any, Tensor], tokens: int = 0) -> 
     """Everything that was given and computed, by key."""
     found: dict[Any, Any] = dict(given)
     like = next((t for t in given.values() if t.is_floating_point()), None)
-
-    def resolve(value: Any) -> Any:
-        kind = type(value)
-        if kind is Ref:
-            return found[value.key]
-        if kind is Tokens:
-            return value.times * tokens
-        if kind is Like:
-            return None if like is None else getattr(like, value.what)
-        if kind is list or kind is tuple:
-            return kind(resolve(item) for item in value)
-        return value
-
     for call in calls:
         if call.simple:
             args = [found[value.key] if type(value) is Ref else value for value in call.args]
             found[call.key] = call.function(*args)
         else:
-            kwargs = {name: resolve(value) for name, value in call.kwargs.items()}
-            found[call.key] = call.function(*resolve(call.args), **kwargs)
+            kwargs = {name: _resolved(value, found, like, tokens) for name, value in call.kwargs.items()}
+            found[call.key] = call.function(*_resolved(call.args, found, like, tokens), **kwargs)
     return found
+
+
+def _resolved(value: Any, found: Mapping[Any, Any], like: Tensor | None, tokens: int) -> Any:
+    """An argument with what it refers to. Not a function inside ``run``: one that calls itself holds itself, and all
+    arrays of the pass with it, until the garbage is collected.
+    """
+    kind = type(value)
+    if kind is Ref:
+        return found[value.key]
+    if kind is Tokens:
+        return value.times * tokens
+    if kind is Like:
+        return None if like is None else getattr(like, value.what)
+    if kind is list or kind is tuple:
+        return kind(_resolved(item, found, like, tokens) for item in value)
+    return value
 
 
 @dataclass
