@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from latchwork import kernels
-from latchwork.cells import CELLS, GRU, LSTM, RNN, Cell, HiddenState
-from latchwork.kernels.cell_program import program_for
+from latchwork.cells import CELLS, GRU, LSTM, RNN, Cell, HiddenState, PeepholeLSTM
+from latchwork.kernels import compute, operator
+from latchwork.kernels.cell_program import program_for, tensors_of
+from latchwork.kernels.evaluate import evaluate
 from latchwork.types import Tensor
 
 pytestmark = pytest.mark.skipif(kernels.engine() is None, reason="the engine is not built")
@@ -90,3 +92,78 @@ def test_under_autocast_the_product_is_in_bfloat16() -> None:
     assert inputs.grad is not None
     assert inputs.grad.dtype == torch.float32
     torch.testing.assert_close(outputs.float(), expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU, PeepholeLSTM, Tied])
+def test_steps_that_project_are_the_step_and_the_projection(kind: type[Cell], bias: bool) -> None:
+    torch.manual_seed(0)
+    cell = kind(5, 5, bias=bias).double()
+    program = program_for(cell, dtype=torch.float64)
+    tensors = tensors_of(cell, program)
+    assert program.inlined is not None
+    assert program.linear is not None
+    inputs = torch.randn(3, 5, dtype=torch.float64)
+    state = [torch.randn(3, width, dtype=torch.float64) for width in program.state]
+    weights = program.weights(tensors)
+    projected = list(cell.project(inputs))
+    expected = evaluate(program.saving, {"projected": projected, "state": state}, weights)
+    own = [*weights, *program.linear.own(tensors)]
+    found = evaluate(program.inlined, {"projected": [inputs], "state": state}, own)
+    for kind_, arrays in expected.items():
+        for one, other in zip(found[kind_], arrays, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_many_rows_project_step_by_step(
+    kind: type[Cell], reverse: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    cell = kind(6, 70, bias=True).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    rows = operator.TOGETHER + 3
+    lengths = torch.tensor([6, 6, 5, 6, 4, 6, 5])
+    inputs = torch.randn(rows, 6, 6).to(dtype if dtype == torch.float64 else torch.float32)
+    asked: list[int] = []
+    inlined = compute.forward_inlined
+    monkeypatch.setattr(compute, "forward_inlined", lambda *given: asked.append(1) or inlined(*given))
+    resets = torch.rand(rows, 6) < 0.2
+    found: dict[str, list[torch.Tensor]] = {}
+    for kernel in ("cpu", "loop"):
+        cell.zero_grad()
+        narrow = kernel == "cpu" and dtype == torch.bfloat16
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            outputs, _ = kernels.run(cell, inputs, kernel=kernel, lengths=lengths, resets=resets, reverse=reverse)
+        (outputs.to(inputs.dtype) * torch.arange(outputs.numel()).view_as(outputs).cos()).sum().backward()
+        found[kernel] = [
+            outputs.detach().to(inputs.dtype),
+            *(one.grad for one in cell.parameters() if one.grad is not None),
+        ]
+    assert asked == [1]
+    within = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05}[dtype]
+    for one, other in zip(*found.values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=within, atol=within * max(1.0, float(other.abs().max())))
+
+
+def test_few_rows_are_projected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "forward_inlined", lambda *_: pytest.fail("steps of one row projected themselves"))
+    outputs, _ = kernels.run(LSTM(3, 4), torch.randn(1, 9, 3), kernel="cpu")
+    outputs.sum().backward()
+
+
+def test_what_is_wanted_once_more_is_projected_at_once() -> None:
+    class Again(Tied):
+        """The projected value stands in the backward pass."""
+
+        def step(
+            self, projected: tuple[Tensor, ...], state: HiddenState, constants: tuple[Tensor, ...] = ()
+        ) -> tuple[Tensor, HiddenState]:
+            h = (projected[0] * (state.h @ self.input.weight.t())).tanh()
+            return h, HiddenState(h=h)
+
+    program = program_for(Again(4, 4), dtype=torch.float32)
+    assert program.linear is not None
+    assert program.rereads
+    assert program.inlined is None

@@ -74,6 +74,13 @@ class CellProgram:
         loads = (op.source for op in self.backward.ops if op.source is not None)
         return any(source.kind == "projected" for source in loads) or any(k == "projected" for k, _ in self.row_inputs)
 
+    @cached_property
+    def inlined(self) -> Program | None:
+        """``saving`` that projects the inputs itself; None where they are projected otherwise, or wanted once more."""
+        if self.linear is None or self.rereads:
+            return None
+        return self.linear.inlined(self.saving, len(self._prologue.results))
+
     def weights(self, tensors: Sequence[Tensor], *, differentiable: bool = False) -> list[Tensor]:
         """The contiguous tensors that ``Term.weight`` and ``Source("vector", …)`` count."""
         with torch.set_grad_enabled(differentiable):

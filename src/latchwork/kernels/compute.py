@@ -7,7 +7,7 @@ there are no starts), so that padding needs no place.
 import torch
 
 from latchwork.kernels.cell_program import CellProgram
-from latchwork.kernels.native import Native, required
+from latchwork.kernels.native import Native, Scheduled, required
 from latchwork.types import Tensor
 
 _NATIVES: dict[str, Native] = {}
@@ -90,18 +90,61 @@ def forward(
     program: str,
 ) -> list[Tensor]:
     """[output [tokens, width], final state leaves, and with ``keep`` what the backward pass wants]."""
-    own = native(program).program
-    outer = projected[0].dtype
+    own = native(program)
+    given = projected, own.program.weights(plain(tensors, working_type(projected[0].dtype)))
+    where = lengths, starts, resets, rows, steps, reverse
+    return _forward(own.saving if keep else own.forward, own, *given, state, fresh, constants, where, keep)
+
+
+def forward_inlined(
+    inputs: Tensor,
+    state: list[Tensor],
+    fresh: list[Tensor],
+    constants: list[Tensor],
+    tensors: list[Tensor],
+    lengths: Tensor | None,
+    starts: Tensor | None,
+    resets: Tensor | None,
+    rows: int,
+    steps: int,
+    reverse: bool,
+    outer: torch.dtype,
+    program: str,
+) -> list[Tensor] | None:
+    """:func:`forward` with ``keep`` from the inputs, which each step projects itself: what is projected is neither
+    written to memory nor read from it. outer: the type of what goes out. None where there is no such program.
+    """
+    own = native(program)
+    scheduled, linear = own.inlined, own.program.linear
+    if scheduled is None or linear is None:
+        return None
+    values = plain(tensors, working_type(outer))
+    given = [inputs.detach().to(outer)], [*own.program.weights(values), *linear.own(values)]
+    where = lengths, starts, resets, rows, steps, reverse
+    return _forward(scheduled, own, *given, state, fresh, constants, where, True)
+
+
+def _forward(
+    scheduled: Scheduled,
+    own: Native,
+    given: list[Tensor],
+    weights: list[Tensor],
+    state: list[Tensor],
+    fresh: list[Tensor],
+    constants: list[Tensor],
+    where: tuple[Tensor | None, Tensor | None, Tensor | None, int, int, bool],
+    keep: bool,
+) -> list[Tensor]:
+    lengths, starts, resets, rows, steps, reverse = where
+    outer = given[0].dtype
     dtype = working_type(outer)
-    scheduled = native(program).saving if keep else native(program).forward
-    tokens = projected[0].shape[0]
+    tokens = given[0].shape[0]
     padded = lengths is not None and starts is None
-    written = [(torch.zeros if padded else torch.empty)(tokens, own.output, dtype=outer)]
-    written += _rows(tokens, own.saved if keep else (), outer, padded)
-    states = plain(state, dtype)
+    written = [(torch.zeros if padded else torch.empty)(tokens, own.program.output, dtype=outer)]
+    written += _rows(tokens, own.program.saved if keep else (), outer, padded)
     finals, _, _ = scheduled.run(
-        externals=[tensor.detach().contiguous() for tensor in projected] + written,
-        weights=plain(own.weights(plain(tensors, dtype)), dtype),
+        externals=[tensor.detach().contiguous() for tensor in given] + written,
+        weights=plain(weights, dtype),
         rows=rows,
         steps=steps,
         dtype=dtype,
@@ -110,7 +153,7 @@ def forward(
         lengths=lengths,
         starts=starts,
         resets=resets,
-        states=states,
+        states=plain(state, dtype),
         fresh=plain(fresh, dtype),
         constants=plain(constants, dtype),
     )

@@ -5,21 +5,23 @@ pool and is gone when the steps are done, and its bias's gradient is a sum that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 
-from latchwork.kernels.program import Program, Value
+from latchwork.kernels.lower import renamed
+from latchwork.kernels.program import Op, Program, Source, Term, Value
 from latchwork.types import Tensor
 
 
 @dataclass(frozen=True)
 class Linear:
-    """projected = x Wᵀ + b, the one projected value. weight, bias: which of the program's tensors; total: which of its
-    sums is the bias's gradient.
+    """projected = x Wᵀ + b, the one projected value. size: of x; weight, bias: which of the program's tensors; total:
+    which of its sums is the bias's gradient.
     """
 
+    size: int
     weight: int
     bias: int | None = None
     total: int | None = None
@@ -30,6 +32,34 @@ class Linear:
         if self.bias is None:
             return torch.mm(x, weight, out=out)
         return torch.addmm(tensors[self.bias].detach().to(out.dtype), x, weight, out=out)
+
+    def inlined(self, step: Program, weights: int) -> Program:
+        """A step that takes x where it took the projected value, as projected[0]. Its weights are those of ``step``,
+        ``weights`` of them, then W, then b where there is one.
+        """
+        ops: list[Op] = []
+        names: dict[int, int] = {}
+        for index, op in enumerate(step.ops):
+            source = op.source
+            if source is None or source.kind != "projected":
+                names[index] = len(ops)
+                ops.append(renamed(op, names))
+                continue
+            if -1 not in names:
+                names[-1] = len(ops)
+                ops.append(Op("load", self.size, source=Source("projected", 0, 0, self.size)))
+            first = source.offset * self.size
+            term = Term(names[-1], weights, 1, op.width, self.size, first, 0, self.size, 1)
+            ops.append(Op("product", op.width, terms=(term,)))
+            if self.bias is not None:
+                ops.append(Op("load", op.width, source=Source("vector", weights + 1, source.offset, op.width)))
+                ops.append(Op("add", op.width, (Value(len(ops) - 2), Value(len(ops) - 1))))
+            names[index] = len(ops) - 1
+        return Program(tuple(ops), tuple(replace(write, value=names[write.value]) for write in step.writes))
+
+    def own(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """W, and b where there is one."""
+        return [tensors[index] for index in (self.weight, self.bias) if index is not None]
 
     def reference(self, inputs: Tensor, tensors: list[Tensor], dtype: torch.dtype) -> Tensor:
         """The same, differentiable any number of times."""
@@ -84,4 +114,4 @@ def linear(
     at = weights[term.weight]
     read = operand is not None and operand.kind == "projected" and operand.offset == 0 and operand.width == term.columns
     whole = at is not None and shapes[at] == (result.width, size) == (term.rows, term.columns)
-    return Linear(at, bias) if at is not None and dense and read and whole else None
+    return Linear(size, at, bias) if at is not None and dense and read and whole else None

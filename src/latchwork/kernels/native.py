@@ -85,11 +85,17 @@ class Native:
         """Training; external arrays: each of the projected, the output, then what is kept."""
         return self._forward(self.program.saving, self.program.saved)
 
-    def _forward(self, program: Program, saved: tuple[int, ...]) -> "Scheduled":
+    @cached_property
+    def inlined(self) -> "Scheduled | None":
+        """The same from the inputs; external arrays: the inputs, the output, then what is kept."""
+        own = self.program.inlined
+        return None if own is None else self._forward(own, self.program.saved, (self.input_size,))
+
+    def _forward(self, program: Program, saved: tuple[int, ...], given: tuple[int, ...] | None = None) -> "Scheduled":
         own = self.program
         return Scheduled(
             program,
-            reads=self._arrays("projected", own.projected),
+            reads=self._arrays("projected", own.projected if given is None else given),
             writes=self._arrays("output", (own.output,)) + self._arrays("saved", saved),
             states=own.state,
             constants=own.constants,

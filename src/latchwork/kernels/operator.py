@@ -95,6 +95,11 @@ class Pass:
     outer: torch.dtype = torch.float32
 
 
+TOGETHER = 4
+"""Rows at a step, in the mean, from which on steps project their inputs themselves: what is projected is then neither
+written to memory nor read, 3 to 15% of a training pass (docs/log.md). For fewer rows the weights are read for little.
+"""
+
 Groups = list[list[Tensor]]
 """projected (or the inputs), state, fresh, constants, tensors."""
 
@@ -271,15 +276,18 @@ class Recur(torch.autograd.Function):
     def forward(ctx: Any, call: Pass, sizes: list[int], *flat: Tensor) -> tuple[Tensor, ...]:
         projected, state, fresh, constants, tensors = grouped(list(flat), sizes)
         own = native(call.program).program
+        where = call.lengths, call.starts, call.resets, call.rows, call.steps, call.reverse
+        results = None
         if call.linear is not None:
             inputs = projected[0]
-            out = compute.empty(len(inputs), own.projected[0], call.outer)
-            projected = [call.linear.into(out, inputs, tensors)]
-        results = compute.forward(
-            *(projected, state, fresh, constants, tensors),
-            *(call.lengths, call.starts, call.resets),
-            *(call.rows, call.steps, call.reverse, True, call.program),
-        )
+            if len(inputs) >= TOGETHER * call.steps:
+                rest = state, fresh, constants, tensors, *where, call.outer, call.program
+                results = compute.forward_inlined(inputs, *rest)
+            if results is None:
+                out = compute.empty(len(inputs), own.projected[0], call.outer)
+                projected = [call.linear.into(out, inputs, tensors)]
+        if results is None:
+            results = compute.forward(projected, state, fresh, constants, tensors, *where, True, call.program)
         given = 1 + sizes[1]
         kept = [*results[given:], *(projected if call.linear is not None and own.rereads else ())]
         ctx.call, ctx.sizes, ctx.saved = call, sizes, len(kept)
