@@ -168,7 +168,9 @@ def test_a_frozen_batch_norm_keeps_its_figures(base: SequencePipeline) -> None:
 
 
 def test_layers_learn_at_a_share_of_the_rate_above(base: SequencePipeline) -> None:
-    rates = [row.rate for row in tune(base, texts(WORDS), training=STILL).takeover.rows]
+    assert {row.rate for row in tune(base, texts(WORDS), training=STILL).takeover.rows} == {1.0}
+    decayed = tune(base, texts(WORDS), transfer=Transfer(layer_decay=1 / 2.6), training=STILL)
+    rates = [row.rate for row in decayed.takeover.rows]
     assert rates == pytest.approx([1, 1 / 2.6, 1 / 2.6**2, 1 / 2.6**3])
     # Adam's first step is the rate itself.
     training = replace(QUICK, steps=1, learning_rate=0.01, weight_decay=0.0, warmup=0, schedule="constant")
@@ -259,7 +261,9 @@ def test_only_the_recurrent_layers_of_another_library() -> None:
     torch.manual_seed(0)
     there = nn.LSTM(7, 5, 2, bidirectional=True)
     model = nn.ModuleDict({"rnn": there, "out": nn.Linear(10, 3)})
-    tuned = tune(read_weights(model), texts(WORDS), task=Classify(embedding=7, refit=False), training=STILL)
+    transfer = Transfer(layer_decay=1 / 2.6)
+    task = Classify(embedding=7, refit=False)
+    tuned = tune(read_weights(model), texts(WORDS), task=task, transfer=transfer, training=STILL)
     after = state(tuned.fitted.setup.pipeline)
     for index, end in ((0, ""), (1, "")):
         own = after[f"body.layers.{index}.onward.cell.recurrent.weight"]
@@ -292,7 +296,7 @@ def test_numbers_keep_their_units(tmp_path: Path) -> None:
 
 def test_the_table_says_what_was_taken(base: SequencePipeline) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(tune(base, texts(WORDS), transfer=Transfer(freeze=("encoder",))).takeover)
+    console.print(tune(base, texts(WORDS), transfer=Transfer(freeze=("encoder",), layer_decay=1 / 2.6)).takeover)
     shown = console.export_text()
     assert "left out" in shown
     assert "frozen" in shown
@@ -381,8 +385,8 @@ def test_new_words_are_never_left_at_random_unsaid(base: SequencePipeline) -> No
     frame = texts(WORDS, seed=1, extra=("actor", "scene"))
     said = "the vectors of new words learn as those of the known ones do: 0.0569 of the rate"
     for transfer, told in (
-        (Transfer(vocabulary="extend"), True),
-        (Transfer(vocabulary="extend", layer_decay=1.0), False),
+        (Transfer(vocabulary="extend", layer_decay=1 / 2.6), True),
+        (Transfer(vocabulary="extend"), False),
         (Transfer(layer_decay=0.5), False),
     ):
         notes = tune(base, frame, transfer=transfer, training=STILL).takeover.notes

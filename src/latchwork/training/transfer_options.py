@@ -15,8 +15,8 @@ class Transfer:
             commas between them.
         unfreeze: "gradual": the head learns first, and after each epoch one layer more, from the head down (ULMFiT).
             "all": everything from the start.
-        layer_decay: Each layer learns at this share of the rate of the layer above it; 1: all alike. A part of which
-            nothing was taken over learns at the full rate.
+        layer_decay: Each layer learns at this share of the rate of the layer above it (ULMFiT has 1/2.6); 1: all alike.
+            A part of which nothing was taken over learns at the full rate.
         vocabulary: "keep": words that the model does not know are read as unknown. "extend": they get vectors of
             their own beside those of the known ones, and learn with these: at the encoder's rate, and from when on it
             learns.
@@ -25,7 +25,7 @@ class Transfer:
 
     freeze: tuple[str, ...] = ()
     unfreeze: Literal["all", "gradual"] = "all"
-    layer_decay: float = 1 / 2.6
+    layer_decay: float = 1.0
     vocabulary: Literal["keep", "extend"] = "keep"
     recurrent: tuple[str, ...] = ()
 
