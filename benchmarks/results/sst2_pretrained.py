@@ -15,9 +15,16 @@ def measure(seed: int) -> dict[str, object]:
     with lzma.open(data("imdb", "train.jsonl.xz"), "rt", encoding="utf-8") as file:
         reviews = [json.loads(line)["text"].replace("<br />", "\n") for line in file]
     language = lw.fit(
-        lw.Generate(tokenizer="word", lowercase=True, vocabulary_size=20_000, validation_size=0.02, test_size=0.02),
+        lw.Generate(
+            tokenizer="word",
+            lowercase=True,
+            vocabulary_size=20_000,
+            adaptive_softmax=(2000, 8000),
+            validation_size=0.02,
+            test_size=0.02,
+        ),
         [*sentences, *reviews],
-        training=lw.Training(seed=seed, steps=5000),
+        training=lw.Training(seed=seed, steps=3500),
         callbacks=[Progress()],
     )
     task = lw.Classify(text="1", label="2", validation=data("sst", "sst2.dev.tsv"), test=data("sst", "sst2.test.tsv"))
