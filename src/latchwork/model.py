@@ -227,8 +227,7 @@ def finetune(
             ``dataclasses.replace(model.pipeline.task, label="tone")``. Of other layers it is needed.
         network: None: the start's own. Dropout may differ, what shapes the weights may not.
         training: How it is trained; None: by the data.
-        transfer: What is frozen, how fast each layer learns and from when on; None: all learn, and
-            alike.
+        transfer: What is frozen, how fast each layer learns and from when on; None: all, and alike.
         run, resume, callbacks, progress: As in :func:`fit`.
         show: Told what was taken over, before training; afterwards it is the model's ``takeover``.
 

@@ -147,6 +147,13 @@ def test_many_rows_project_step_by_step(
         torch.testing.assert_close(one, other, rtol=within, atol=within * max(1.0, float(other.abs().max())))
 
 
+def test_large_weights_are_read_once_for_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "forward_inlined", lambda *_: pytest.fail("each step read the weights"))
+    monkeypatch.setattr(operator, "WEIGHTS_OF_ROW", 4 * 3 * 16 * 4 // 8 - 1)
+    outputs, _ = kernels.run(LSTM(3, 16), torch.randn(8, 9, 3), kernel="cpu")
+    outputs.sum().backward()
+
+
 def test_few_rows_are_projected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "forward_inlined", lambda *_: pytest.fail("steps of one row projected themselves"))
     outputs, _ = kernels.run(LSTM(3, 4), torch.randn(1, 9, 3), kernel="cpu")

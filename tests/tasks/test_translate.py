@@ -330,3 +330,6 @@ def test_answers_that_copy_do_not_run_in_circles() -> None:
     assert Translate(copy=True).search.no_repeat_ngram_size == 3
     assert Translate(copy=True, no_repeat_ngram_size=0).search.no_repeat_ngram_size == 0
     assert Translate().search.no_repeat_ngram_size == 0
+    # Three characters, or a name of three pieces, may well stand twice.
+    assert Translate(copy=True, tokenizer="char").search.no_repeat_ngram_size == 0
+    assert Translate(copy=True, tokenizer="bpe").search.no_repeat_ngram_size == 0

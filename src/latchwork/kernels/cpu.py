@@ -111,8 +111,8 @@ def run(
     """The same answer as :func:`latchwork.kernels.loop.run`, by the engine.
 
     Without gradients the inputs' part is computed by the engine too, and a row gives the same bits alone and in any
-    batch; with gradients torch computes it, whose products may differ in the last bit from batch to batch. Ragged rows
-    cost what their steps cost: padding is taken out before anything is computed.
+    batch; with gradients it is torch's, or a step's where there are several rows, and may differ in the last bit from
+    batch to batch. Ragged rows cost what their steps cost: padding is taken out before anything is computed.
 
     planned: what :func:`plan` says, where it was asked already. Raises :class:`KernelError` where that is a reason.
     """

@@ -100,6 +100,9 @@ TOGETHER = 4
 written to memory nor read, 3 to 15% of a training pass (docs/log.md). For fewer rows the weights are read for little.
 """
 
+WEIGHTS_OF_ROW = 1 << 16
+"""Bytes of the projection's weights that a row at a step makes up for; larger ones are read once for all steps."""
+
 Groups = list[list[Tensor]]
 """projected (or the inputs), state, fresh, constants, tensors."""
 
@@ -280,7 +283,9 @@ class Recur(torch.autograd.Function):
         results = None
         if call.linear is not None:
             inputs = projected[0]
-            if len(inputs) >= TOGETHER * call.steps:
+            together = len(inputs) / max(1, call.steps)
+            weights = own.projected[0] * inputs.shape[-1] * call.outer.itemsize
+            if together >= TOGETHER and weights <= WEIGHTS_OF_ROW * together:
                 rest = state, fresh, constants, tensors, *where, call.outer, call.program
                 results = compute.forward_inlined(inputs, *rest)
             if results is None:

@@ -59,7 +59,8 @@ class Translate(PairOptions):
             :class:`latchwork.tasks.Beam`.
         max_length: Tokens of an answer at most. None: by the longest ones in training.
         no_repeat_ngram_size: No run of so many tokens stands twice in an answer. 0: it may. None: 3 where words are
-            copied, which is where answers run in circles (Paulus et al. 2018, arXiv:1705.04304); else 0.
+            copied and are the tokens, which is where answers run in circles (Paulus et al. 2018, arXiv:1705.04304);
+            else 0.
         replace_unknown: Where the model says that it has no word, the source's word that it looked at most stands.
         metric: What the model is scored with: bleu, chrf or rouge_l. None: rouge_l where words are copied, else bleu.
         bleu_tokenizer: How BLEU cuts texts into words, in sacrebleu's names: "13a" or "intl" for scripts with blanks,
@@ -150,7 +151,7 @@ class Translate(PairOptions):
     @property
     def search(self) -> Beam:
         """How an answer is searched."""
-        usual = 3 if self.copy else 0
+        usual = 3 if self.copy and self.tokenizer in (None, "word") else 0
         return Beam(
             beam=self.beam,
             length_penalty=self.length_penalty,
