@@ -14,6 +14,9 @@ _NATIVES: dict[str, Native] = {}
 """By the name under which a graph knows them; kept, because a graph may be run at any time."""
 _NAMES: dict[int, str] = {}
 
+Where = tuple[Tensor | None, Tensor | None, Tensor | None, int, int, bool]
+"""lengths, starts, resets, rows, steps, reverse: how rows lie among the tokens, and which way they are read."""
+
 POOLED = 1 << 17
 """Bytes from which on malloc maps pages for an array alone."""
 
@@ -102,12 +105,7 @@ def forward_inlined(
     fresh: list[Tensor],
     constants: list[Tensor],
     tensors: list[Tensor],
-    lengths: Tensor | None,
-    starts: Tensor | None,
-    resets: Tensor | None,
-    rows: int,
-    steps: int,
-    reverse: bool,
+    where: Where,
     outer: torch.dtype,
     program: str,
 ) -> list[Tensor] | None:
@@ -120,7 +118,6 @@ def forward_inlined(
         return None
     values = plain(tensors, working_type(outer))
     given = [inputs.detach().to(outer)], [*own.program.weights(values), *linear.own(values)]
-    where = lengths, starts, resets, rows, steps, reverse
     return _forward(scheduled, own, *given, state, fresh, constants, where, True)
 
 
@@ -132,7 +129,7 @@ def _forward(
     state: list[Tensor],
     fresh: list[Tensor],
     constants: list[Tensor],
-    where: tuple[Tensor | None, Tensor | None, Tensor | None, int, int, bool],
+    where: Where,
     keep: bool,
 ) -> list[Tensor]:
     lengths, starts, resets, rows, steps, reverse = where

@@ -97,7 +97,7 @@ class Pass:
 
 TOGETHER = 4
 """Rows at a step, in the mean, from which on steps project their inputs themselves: what is projected is then neither
-written to memory nor read, 3 to 15% of a training pass (docs/log.md). For fewer rows the weights are read for little.
+written to memory nor read (measured: docs/log.md). For fewer rows the weights are read for little.
 """
 
 WEIGHTS_OF_ROW = 1 << 16
@@ -286,7 +286,7 @@ class Recur(torch.autograd.Function):
             together = len(inputs) / max(1, call.steps)
             weights = own.projected[0] * inputs.shape[-1] * call.outer.itemsize
             if together >= TOGETHER and weights <= WEIGHTS_OF_ROW * together:
-                rest = state, fresh, constants, tensors, *where, call.outer, call.program
+                rest = state, fresh, constants, tensors, where, call.outer, call.program
                 results = compute.forward_inlined(inputs, *rest)
             if results is None:
                 out = compute.empty(len(inputs), own.projected[0], call.outer)
