@@ -35,7 +35,7 @@ def zipped(**files):
         ("a", TEXT.encode()),
         ("a.txt", b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode()),
         ("a.txt", TEXT.encode("utf-16")),
-        ("a.md.gz", gzip.compress(TEXT.encode())),
+        ("a.md.gz", gzip.compress(TEXT.encode(), mtime=0)),
         ("a.xz", lzma.compress(TEXT.encode())),
         ("a.zip", zipped(a_txt=TEXT)),
     ],
@@ -68,7 +68,7 @@ def test_a_folder_in_the_order_of_its_paths(tmp_path):
     for name in ("b.txt", "a/z.txt", "a/b.md", "c.txt.gz", "d.py", ".git/e.txt", "a/f.PY"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(gzip.compress(name.encode()) if name.endswith("gz") else name.encode())
+        path.write_bytes(gzip.compress(name.encode(), mtime=0) if name.endswith("gz") else name.encode())
     corpus = read(tmp_path)
     assert corpus.documents == corpus.places == ("a/b.md", "a/z.txt", "b.txt", "c.txt.gz")
     assert corpus.name == tmp_path.name

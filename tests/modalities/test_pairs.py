@@ -22,7 +22,7 @@ def read(given, /, *, labelled=True, **options):
 
 def write(folder, name, lines):
     data = "".join(line + "\n" for line in lines).encode()
-    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (folder / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
     return folder / name
 
 

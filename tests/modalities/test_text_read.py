@@ -52,7 +52,7 @@ LINES = '{"text": "Good, really good", "label": "pos"}\n\n{"label": "neg", "text
         ("x.csv", CSV.replace("text,", "review,"), {"text": "review"}),
         ("x.csv", CSV.partition("\n")[2], {"text": "1", "label": "2"}),
         ("x.csv", 'label;text\npos;Good, really good\n\nneg;"Bad film"\n', {}),
-        ("x.csv.gz", gzip.compress(CSV.encode()), {}),
+        ("x.csv.gz", gzip.compress(CSV.encode(), mtime=0), {}),
         ("x.csv.xz", lzma.compress(CSV.encode()), {}),
         ("x.csv.bz2", bz2.compress(CSV.encode()), {}),
         ("x.zip", zipped(data__x_csv=CSV, README="read me"), {}),
@@ -212,7 +212,7 @@ BAD = [
     ("x.txt", "pos\tgood long film\nneg\tbad\npos\tnice\n", {}, "the second column looks like the text"),
     ("x.json", "{}", {}, 'ends in ".json" is not known'),
     ("x.conll", "a B\n", {}, "read by the task label"),
-    ("x.csv.gz", gzip.compress(CSV.encode())[:-9], {}, "damaged or cut short"),
+    ("x.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], {}, "damaged or cut short"),
     ("x.csv.xz", b"nothing of it", {}, "damaged or cut short"),
     ("x.zip", b"PK nothing", {}, "damaged or cut short"),
     (

@@ -22,7 +22,7 @@ MANY = """@relation Many
 
 
 def read(tmp_path, name, text, task="classify", **options):
-    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    (tmp_path / name).write_bytes(gzip.compress(text.encode(), mtime=0) if name.endswith("gz") else text.encode())
     return read_records(tmp_path / name, SourceOptions(**options), task)
 
 

@@ -28,7 +28,7 @@ def write(path, content):
         ("glove.txt", GLOVE.replace("\n", "\r\n").removesuffix("\r\n")),
         ("glove.txt", GLOVE.replace("\n", "\n\n")),
         ("glove.tsv", GLOVE.replace(" ", "\t").replace(".\t.\t.", ". . .")),
-        ("glove.txt.gz", gzip.compress(GLOVE.encode())),
+        ("glove.txt.gz", gzip.compress(GLOVE.encode(), mtime=0)),
     ],
 )
 def test_forms(tmp_path, name, content):
