@@ -47,7 +47,7 @@ def test_nats_are_cross_entropy_in_training_and_outside_in_parts(monkeypatch: py
     assert module.output is not None
     expected = F.cross_entropy(module.output(read.hidden).flatten(0, 1), tokens().flatten(), reduction="none")
     torch.testing.assert_close(module.nats(read.hidden, tokens()).flatten(), expected)
-    monkeypatch.setattr("latchwork.layers.language.AT_ONCE", 25)  # two rows of eleven scores
+    monkeypatch.setattr("latchwork.layers.softmax.AT_ONCE", 25)  # two rows of eleven scores
     with torch.no_grad():
         torch.testing.assert_close(module.nats(read.hidden, tokens()).flatten(), expected)
 

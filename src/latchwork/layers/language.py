@@ -2,20 +2,16 @@
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
-from torch.nn import functional as F
 
 from latchwork.errors import ConfigError
 from latchwork.layers.regularize import check_rate, draw_key, fold, locked_dropout, mask
+from latchwork.layers.softmax import softmax_nats
 from latchwork.layers.stack import Stack
 from latchwork.types import Bool, Float, Int, Tensor
 
 _WORDS, _INPUT, _LAYERS, _OUTPUT = range(4)
 """The places that draw a dropout mask."""
-
-AT_ONCE = 1 << 24
-"""Scores that are held at once outside of training: 64 MiB."""
 
 
 class Read(NamedTuple):
@@ -139,14 +135,7 @@ class NextToken(nn.Module):
         if self.adaptive is not None:
             return -self.adaptive(flat, wanted).output.float().view(targets.shape)
         assert self.output is not None
-        if torch.is_grad_enabled():
-            return F.cross_entropy(self.output(flat).float(), wanted, reduction="none").view(targets.shape)
-        rows = max(1, AT_ONCE // self.vocabulary)
-        parts = [
-            F.cross_entropy(self.output(some).float(), own, reduction="none")
-            for some, own in zip(flat.split(rows), wanted.split(rows), strict=True)
-        ]
-        return torch.cat(parts).view(targets.shape) if parts else flat.new_zeros(targets.shape)
+        return softmax_nats(self.output, flat, wanted).view(targets.shape)
 
     def log_probabilities(self, hidden: Float[Tensor, "batch width"]) -> Float[Tensor, "batch vocabulary"]:
         """log p of every token."""
