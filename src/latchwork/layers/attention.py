@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from latchwork.errors import ConfigError, DataError, did_you_mean
-from latchwork.layers.over_steps import Product, over_steps
 from latchwork.types import Bool, Float, Tensor
 
 AttentionKind = Literal["bahdanau", "luong", "dot"]
@@ -27,59 +26,6 @@ class Attended(NamedTuple):
     context: Tensor
     weights: Tensor
     scores: Tensor
-
-
-class Look:
-    """An :class:`Attention` and the memory that it looks at, for the steps of one pass."""
-
-    def __init__(
-        self,
-        attention: "Attention",
-        keys: Float[Tensor, "batch steps width"],
-        values: Float[Tensor, "batch steps memory"],
-        there: Bool[Tensor, "batch steps"],
-    ) -> None:
-        self.attention, self.keys, self.there = attention, keys, there
-        self.absent = ~there.unsqueeze(1)
-        self.values = Product(values)
-        self.query = None if attention.kind != "bahdanau" else over_steps(attention.query)
-
-    def __call__(
-        self,
-        queries: Float[Tensor, "batch queries query"],
-        coverage: Float[Tensor, "batch queries steps"] | None = None,
-    ) -> Attended:
-        """What the queries get. coverage: how much of each step was read so far."""
-        if not self.attention.coverage:
-            coverage = None
-        elif coverage is None:
-            raise DataError("this attention looks at what was read so far, and there is no coverage; give one")
-        scores = self._scores(queries, coverage)
-        scores = scores if scores.dtype == torch.float64 else scores.float()
-        # The least finite number: all of a row without steps is the same, and nothing becomes 0 / 0.
-        scores = scores.masked_fill(self.absent, torch.finfo(scores.dtype).min)
-        weights = scores.softmax(-1).masked_fill(self.absent, 0.0)
-        return Attended(self.values(weights), weights, scores)
-
-    def _scores(self, queries: Tensor, coverage: Tensor | None) -> Tensor:
-        if self.query is not None:
-            queries = self.query(queries)
-            some = max(1, AT_ONCE // max(1, self.keys.numel()))
-            if queries.shape[1] <= some:
-                return self._additive(queries, coverage)
-            parts = []
-            for at in range(0, queries.shape[1], some):
-                covered = None if coverage is None else coverage[:, at : at + some]
-                parts.append(self._additive(queries[:, at : at + some], covered))
-            return torch.cat(parts, 1)
-        scores = torch.bmm(queries, self.keys.transpose(1, 2))
-        return scores if coverage is None else scores + self.attention._covered * coverage
-
-    def _additive(self, queries: Tensor, coverage: Tensor | None) -> Tensor:
-        energy = self.keys.unsqueeze(1) + queries.unsqueeze(2)
-        if coverage is not None:
-            energy = energy + coverage.unsqueeze(-1) * self.attention._covered
-        return energy.tanh() @ self.attention.score.to(energy.dtype)
 
 
 class Attention(nn.Module):
@@ -137,16 +83,35 @@ class Attention(nn.Module):
         """there: which steps of the memory are its own; at the others the values must be finite. Weights and scores are
         float32 at least.
         """
-        return self.look(keys, values, there)(queries, coverage)
+        if self.coverage and coverage is None:
+            raise DataError("this attention looks at what was read so far, and there is no coverage; give one")
+        scores = self._scores(queries, keys, coverage if self.coverage else None)
+        scores = scores if scores.dtype == torch.float64 else scores.float()
+        absent = ~there.unsqueeze(1)
+        # The least finite number: all of a row without steps is the same, and nothing becomes 0 / 0.
+        scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1).masked_fill(absent, 0.0)
+        return Attended(torch.bmm(weights.to(values.dtype), values), weights, scores)
 
-    def look(
-        self,
-        keys: Float[Tensor, "batch steps width"],
-        values: Float[Tensor, "batch steps memory"],
-        there: Bool[Tensor, "batch steps"],
-    ) -> "Look":
-        """This attention and a memory, for queries that come one after the other."""
-        return Look(self, keys, values, there)
+    def _scores(self, queries: Tensor, keys: Tensor, coverage: Tensor | None) -> Tensor:
+        if self.kind == "bahdanau":
+            queries = self.query(queries)
+            some = max(1, AT_ONCE // max(1, keys.numel()))
+            if queries.shape[1] <= some:
+                return self._additive(queries, keys, coverage)
+            parts = []
+            for at in range(0, queries.shape[1], some):
+                covered = None if coverage is None else coverage[:, at : at + some]
+                parts.append(self._additive(queries[:, at : at + some], keys, covered))
+            return torch.cat(parts, 1)
+        scores = torch.bmm(queries, keys.transpose(1, 2))
+        return scores if coverage is None else scores + self._covered * coverage
+
+    def _additive(self, queries: Tensor, keys: Tensor, coverage: Tensor | None) -> Tensor:
+        energy = keys.unsqueeze(1) + queries.unsqueeze(2)
+        if coverage is not None:
+            energy = energy + coverage.unsqueeze(-1) * self._covered
+        return energy.tanh() @ self.score.to(energy.dtype)
 
     @property
     def _covered(self) -> Tensor:

@@ -18,7 +18,7 @@ def bound(module: M, tensors: Mapping[str, Tensor]) -> M:
     safe in threads, and nothing has to be put back. A parametrized tensor is replaced like any other. The copy is to
     be used and thrown away: it is not what an optimiser should see.
     """
-    copy = shallow(module)
+    copy = _copy(module)
     owners: dict[str, nn.Module] = {"": copy}
     for path, tensor in tensors.items():
         *parents, name = path.split(".")
@@ -28,7 +28,7 @@ def bound(module: M, tensors: Mapping[str, Tensor]) -> M:
             if place not in owners:
                 child = owner._modules[parent]
                 assert child is not None
-                owner._modules[parent] = owners[place] = shallow(child)
+                owner._modules[parent] = owners[place] = _copy(child)
             owner = owners[place]
         if name not in owner._parameters:
             raise KeyError(f"{type(module).__name__} has no parameter {path}")
@@ -36,7 +36,7 @@ def bound(module: M, tensors: Mapping[str, Tensor]) -> M:
     return copy
 
 
-def shallow(module: M) -> M:
+def _copy(module: M) -> M:
     """A shallow copy, with tables of its own. Parametrized tensors are computed once and then stand as plain ones."""
     kind: Any = type(module)
     tensors: dict[str, Any] = dict(module._parameters)

@@ -1,15 +1,14 @@
 """A decoder: recurrent layers that say a sequence word by word and look back at what an encoder has read."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from latchwork.errors import ConfigError, DataError, StateError
-from latchwork.layers.attention import Attention, Look
+from latchwork.layers.attention import Attention
 from latchwork.layers.copying import coverage_loss, pointed, pointed_at
 from latchwork.layers.memory import DecoderState, Memory, Steps
-from latchwork.layers.over_steps import over_steps
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.regularize import check_rate, draw_key, dropout, fold, locked_dropout, mask
 from latchwork.layers.softmax import softmax_nats
@@ -23,13 +22,6 @@ UNKNOWN = 1
 
 _WORDS, _INPUT, _FEED, _OUTPUT, _LAYERS = range(5)
 """The places that draw a dropout mask."""
-
-
-class _Sight(NamedTuple):
-    """What the steps of one pass look with."""
-
-    look: Look
-    combine: nn.Linear
 
 
 class AttentionDecoder(nn.Module):
@@ -185,7 +177,7 @@ class AttentionDecoder(nn.Module):
         embedded = self.embedding(self._known(tokens))
         inputs = embedded if state.feed is None else torch.cat((embedded, state.feed.to(embedded.dtype)), -1)
         outputs, layers = self.layers.step(inputs, state.layers)
-        steps, after = self._look(embedded, outputs, state._replace(layers=layers), self._sight(memory), each)
+        steps, after = self._look(embedded, outputs, state._replace(layers=layers), memory, each)
         return self.log_probabilities(steps, memory).flatten(0, 1), steps.weights.flatten(0, 1), after
 
     def _each(self, rows: int, memory: Memory) -> int:
@@ -198,29 +190,26 @@ class AttentionDecoder(nn.Module):
         return tokens.masked_fill(tokens >= self.vocabulary, UNKNOWN)
 
     def _look(
-        self, embedded: Tensor, outputs: Tensor, state: DecoderState, sight: _Sight, each: int = 1
+        self, embedded: Tensor, outputs: Tensor, state: DecoderState, memory: Memory, each: int = 1
     ) -> tuple[Steps, DecoderState]:
         """One step's attention of rows [batch · each, …]: as :class:`Steps` of [batch, each, …]."""
         queries = outputs.unflatten(0, (-1, each))
         coverage = None if state.coverage is None else state.coverage.unflatten(0, (-1, each))
-        steps = self._attend(queries, embedded.unflatten(0, (-1, each)), sight, coverage)
+        steps = self._attend(queries, embedded.unflatten(0, (-1, each)), memory, coverage)
         if coverage is not None:
             state = state._replace(coverage=(coverage + steps.weights).flatten(0, 1))
         if self.input_feeding:
             state = state._replace(feed=steps.vectors.flatten(0, 1))
         return steps, state
 
-    def _sight(self, memory: Memory) -> _Sight:
-        return _Sight(self.attention.look(memory.keys, memory.values, memory.there), over_steps(self.combine))
-
-    def _attend(self, outputs: Tensor, embedded: Tensor, sight: _Sight, coverage: Tensor | None) -> Steps:
-        seen = sight.look(outputs, coverage)
+    def _attend(self, outputs: Tensor, embedded: Tensor, memory: Memory, coverage: Tensor | None) -> Steps:
+        seen = self.attention(outputs, memory.keys, memory.values, memory.there, coverage)
         both = torch.cat((seen.context, outputs), -1)
         gate = None
         if self.gate is not None:
             gate = self.gate(torch.cat((both, embedded), -1)).squeeze(-1)
         repeated = None if coverage is None else coverage_loss(seen.weights, coverage)
-        return Steps(sight.combine(both).tanh(), seen.weights, seen.scores, gate, repeated)
+        return Steps(self.combine(both).tanh(), seen.weights, seen.scores, gate, repeated)
 
     # All words at once
 
@@ -283,13 +272,12 @@ class AttentionDecoder(nn.Module):
         own = None if key is None else fold(key, _LAYERS)
         outputs, layers = self.layers(embedded, state.layers, lengths=lengths, key=own)
         if state.coverage is None:
-            steps = self._attend(outputs, embedded, self._sight(memory), None)
+            steps = self._attend(outputs, embedded, memory, None)
             return self._dropped(steps, key), DecoderState(layers)
         found = []
-        sight = self._sight(memory)
         coverages: list[Tensor | None] = [state.coverage]
         for embedded_t, output in zip(embedded.unbind(1), outputs.unbind(1), strict=True):
-            steps, state = self._look(embedded_t, output, state, sight)
+            steps, state = self._look(embedded_t, output, state, memory)
             found.append(steps)
             coverages.append(state.coverage)
         steps = self._dropped(_joined(found), key)
@@ -316,7 +304,6 @@ class AttentionDecoder(nn.Module):
             ahead=own is None,
         )
         found: list[Steps] = []
-        sight = self._sight(memory)
         states = [state]
         words = embedded.unbind(1)
         for t, word in enumerate(words):
@@ -324,7 +311,7 @@ class AttentionDecoder(nn.Module):
                 said = self._said(found[-1], memory)
                 word = torch.where(own[:, t].unsqueeze(-1), self._embedded(said.unsqueeze(1), key).squeeze(1), word)
             output, layers = walk.step(t, word, state.feed, state.layers)
-            steps, state = self._look(word, output, state._replace(layers=layers), sight)
+            steps, state = self._look(word, output, state._replace(layers=layers), memory)
             found.append(steps)
             states.append(state)
         if not found:

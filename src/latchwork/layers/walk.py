@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from latchwork.cells import CELLS, GRUD
 from latchwork.layers.bind import bound
-from latchwork.layers.over_steps import Product, over_steps
 from latchwork.layers.recurrent import Recurrent
 from latchwork.layers.regularize import (
     OUTPUT,
@@ -50,7 +49,7 @@ class Walk:
         self.layers: list[Recurrent] = list(stack.layers)  # type: ignore[arg-type]
         rows = len(embedded)
         self.keys = [None if key is None else fold(key, index) for index in range(len(self.layers))]
-        self.cells = [over_steps(_prepared(layer, one)) for layer, one in zip(self.layers, self.keys, strict=True)]
+        self.cells = [_prepared(layer, one) for layer, one in zip(self.layers, self.keys, strict=True)]
         self.between: list[Tensor | None] = [None] * len(self.layers)
         self.feed_mask: Tensor | None = None
         like: dict[str, Any] = {"device": embedded.device, "dtype": embedded.dtype}
@@ -97,11 +96,11 @@ class _Ahead(nn.Module):
         super().__init__()
         words = embedded.shape[-1]
         self.known = F.linear(embedded.transpose(0, 1), product.weight[:, :words], product.bias).unbind(0)
-        self.rest = Product(product.weight[:, words:].t())
+        self.weight = product.weight[:, words:]
         self.step = 0
 
     def forward(self, feed: Tensor) -> Tensor:
-        return self.known[self.step] + self.rest(feed)
+        return self.known[self.step] + F.linear(feed, self.weight)
 
 
 def _prepared(layer: Recurrent, key: Tensor | None) -> Any:
