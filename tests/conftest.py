@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # Options come from files in any type, and these modules answer with a ConfigError: a type check would come first.
@@ -29,6 +30,10 @@ checker = ModuleType("latchwork_shape_checker")
 checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # type: ignore[attr-defined]
 sys.modules[checker.__name__] = checker
 install_import_hook(checked_modules(), f"{checker.__name__}.check")
+
+# Nothing here is judged by the clock: on a machine with other work an example takes as long as it takes.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

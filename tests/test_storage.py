@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save
@@ -163,7 +163,6 @@ def test_missing_large_and_unreadable(tmp_path: Path, read: Callable[..., object
         read(tmp_path / "large", max_bytes=10)
 
 
-@settings(deadline=None)
 @given(cut=st.integers(min_value=1, max_value=200))
 def test_truncated_tensors(cut: int) -> None:
     data = storage.pack_tensors({"a": torch.ones(20), "b": torch.zeros(3, 3)})
@@ -171,7 +170,6 @@ def test_truncated_tensors(cut: int) -> None:
         storage.unpack_tensors(data[:-cut], "model.safetensors")
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=64))
 def test_garbage_tensors(data: bytes) -> None:
     with pytest.raises(ModelFileError, match="damaged or cut off"):
@@ -202,7 +200,6 @@ def test_nan_where_it_is_a_value() -> None:
     assert storage.unpack_tensors(data, "state", all_finite=False)[0]["last"].isnan().tolist() == [False, True]
 
 
-@settings(deadline=None)
 @given(records=st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)), max_size=5))
 def test_a_log_keeps_its_records(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, object]]) -> None:
     path = tmp_path_factory.mktemp("log") / "metrics.jsonl"

@@ -217,7 +217,7 @@ def test_several_labels_have_a_probability_each() -> None:
 # ---- features
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_summaries_are_those_of_numpy_over_what_was_seen(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 1000))

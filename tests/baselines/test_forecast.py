@@ -72,7 +72,7 @@ def test_every_baseline_answers_every_window_in_order() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(100, 130), st.floats(0, 0.5))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_rows_at_and_after_the_origin_change_nothing(seed: int, origin: int, holes: float) -> None:
     """Also where the rows around the origin are missing, and fits and spreads come from the training rows alone."""
     values = table(targets=1, seed=seed, holes=holes)

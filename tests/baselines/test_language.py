@@ -51,7 +51,7 @@ def by_formula(text: Sequence[int], vocabulary: int, order: int, history: Sequen
     return p
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text_of, st.integers(1, 4), st.lists(st.integers(0, 4), max_size=5))
 @example([0, 1, 0, 1, 0, 1, 0, 2, 0, 1], 3, [0, 1])
 @example([], 2, [3])
@@ -70,7 +70,7 @@ def test_the_discounts_are_those_of_the_counts() -> None:
     assert len({tuple(one.discounts) for one in model.orders}) == 3
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text_of, st.lists(st.integers(0, 4), max_size=20), st.lists(st.integers(0, 4), max_size=6), st.integers(1, 4))
 def test_a_text_costs_what_its_tokens_do(text: list[int], asked: list[int], context: list[int], order: int) -> None:
     model = KneserNey.fit(text, 5, order=order)

@@ -58,7 +58,7 @@ def plain_naive2(values: np.ndarray, steps: int, season: int) -> np.ndarray:
 
 
 @given(st.integers(2, 9), st.integers(20, 120), st.floats(0, 2), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_naive2_at_many_ends_is_the_plain_one_at_each(season: int, rows: int, strength: float, seed: int) -> None:
     generator = np.random.default_rng(seed)
     wave = strength * np.sin(2 * np.pi * np.arange(rows) / season + 1)

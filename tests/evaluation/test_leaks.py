@@ -48,7 +48,7 @@ def only(found: list[Finding], check: str) -> Finding:
     return one
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_nothing_is_found_where_nothing_is(seed: int) -> None:
     labelled, split, encoded = clean(seed)
@@ -340,7 +340,7 @@ def test_texts_that_differ_in_a_word(size: int, change: str) -> None:
     assert found.examples[0] == f"m.csv: row {split.test[0]} and m.csv: row {split.train[0]}"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_near_copies_are_those_of_every_pair(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -278,7 +278,7 @@ def test_names_from_the_data_can_do_no_harm() -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=14, unique=True), st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_name_of_a_class_is_drawn_and_stays_text(names: list[str], seed: int) -> None:
     counts = np.random.default_rng(seed).integers(0, 9, (len(names), len(names)))
     table = [{"class": name, "recall": 0.5, "precision": float("nan"), "support": 3.0} for name in names]
@@ -291,7 +291,7 @@ def test_any_name_of_a_class_is_drawn_and_stays_text(names: list[str], seed: int
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_of_a_sequence_stays_text(text: str) -> None:
     report = made("class")
     labelled = replace(report.setup.labelled, content=(text,) * SIZE, ids=(text,) * SIZE, places=(text,) * SIZE)

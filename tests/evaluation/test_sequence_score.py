@@ -172,7 +172,7 @@ def test_a_method_that_was_not_run_stands_last_with_its_reason() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(2, 40), st.integers(2, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_area_by_ranks_is_that_of_the_library(seed: int, count: int, levels: int) -> None:
     random = np.random.default_rng(seed)
     marks, scores = random.random(count) < 0.5, random.integers(0, levels, count) / levels
@@ -187,7 +187,7 @@ def test_the_area_by_ranks_is_that_of_the_library(seed: int, count: int, levels:
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["class", "several"]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_difference_is_that_of_the_figures_and_a_twin_is_no_better(seed: int, kind: str) -> None:
     random = np.random.default_rng(seed)
     classes = ("a", "b") if kind == "class" else ("a", "b", "c")

@@ -44,7 +44,7 @@ def plot(x: Scale | None = None, y: Scale | None = None) -> Plot:
 # Ticks
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-1e9, 1e9), st.floats(1e-4, 1e9), st.integers(2, 12))
 def test_number_ticks_are_round_few_and_inside(low: float, span: float, count: int) -> None:
     if span < 1e-6 * abs(low):
@@ -110,7 +110,7 @@ def test_date_ticks_are_calendar_moments(low: str, high: str, labels: list[str])
     assert [tick.label for tick in date_ticks(stamp(low), stamp(high), 7 if "Feb 2020" in labels else 5)] == labels
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(-200 * 365, 200 * 365), st.sampled_from([MINUTE, 7 * HOUR, 3 * DAY, 80 * DAY, 3000 * DAY, 20000 * DAY])
 )
@@ -190,7 +190,7 @@ def test_steps_hold_their_value() -> None:
     assert points[1][0] == points[2][0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(NAN), min_size=1, max_size=400), st.integers(6, 60))
 def test_thinning_keeps_peaks_ends_and_size(values: list[float], most: int) -> None:
     array = np.array(values)

@@ -100,7 +100,7 @@ def test_a_method_may_be_run_with_the_first_seed_alone() -> None:
     assert math.isnan(found.spread("majority").seeds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=6, max_size=6))
 def test_what_is_saved_is_what_is_loaded(values: list[float]) -> None:
     drawn = iter(values)

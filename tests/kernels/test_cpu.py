@@ -75,7 +75,7 @@ def test_every_cell_on_every_instruction_set(name: str, instructions: str, monke
     close(everything(cell, "cpu", inputs), everything(cell, "loop", inputs), 1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(sorted(CELLS)),
     batch=st.integers(1, 20),

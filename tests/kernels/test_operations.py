@@ -309,7 +309,7 @@ class Random(Cell):
 STEP = st.tuples(st.integers(0, len(SINGLE) + len(DOUBLE) + 3), st.integers(0, 30), st.integers(0, 30))
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEP, min_size=1, max_size=12).map(tuple))
 @example(tuple((operation, operation, 2 * operation + 1) for operation in range(len(SINGLE) + len(DOUBLE))))
 def test_random_steps(check_program, plan) -> None:

@@ -62,7 +62,7 @@ class Norms(Cell):
         return h, LSTMState(h=h, c=0.5 * values[-2].tanh() + 0.1 * values[-3].sin())
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=7).map(tuple), st.sampled_from([5, 70]), st.integers(1, 9))
 def test_buffers_are_shared_without_harm(plan: tuple[int, ...], size: int, batch: int) -> None:
     torch.manual_seed(0)

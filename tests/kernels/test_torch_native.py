@@ -50,7 +50,7 @@ def test_equals_the_reference(name: str, bias: bool, reverse: bool, lengths: lis
     compare(cell, 4, 7, lengths, reverse, stateful=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), name=st.sampled_from(sorted(STANDARD)), reverse=st.booleans())
 def test_equals_the_reference_for_any_lengths(data: st.DataObject, name: str, reverse: bool) -> None:
     time = data.draw(st.integers(1, 5))

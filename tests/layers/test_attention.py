@@ -37,7 +37,7 @@ def by_hand(layer: Attention, query: torch.Tensor, steps: torch.Tensor, covered:
 
 
 @given(KINDS, st.booleans(), st.integers(0, 999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_are_as_by_hand_and_padding_never_counts(kind: str, coverage: bool, seed: int) -> None:
     torch.manual_seed(seed)
     layer = made(kind, coverage=coverage)
@@ -74,7 +74,7 @@ def test_of_a_memory_without_steps_the_context_is_zero(kind: str, steps: int) ->
 
 
 @given(KINDS, st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_gradients(kind: str, coverage: bool) -> None:
     torch.manual_seed(0)
     layer = made(kind, coverage=coverage)

@@ -133,7 +133,7 @@ def test_word_dropout_reads_some_as_unknown() -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 0.99), st.sampled_from([time_mask, value_dropout]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_gaps_follow_what_is_hidden(seed: int, amount: float, function) -> None:
     mask = (torch.rand(2, 8, 3, generator=generator(seed)) < 0.6).float()
     times, gaps = times_and_gaps(mask, seed)
@@ -147,7 +147,7 @@ def test_gaps_follow_what_is_hidden(seed: int, amount: float, function) -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 0.99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_crop_is_a_stretch_with_all_that_stands_at_its_steps(seed: int, amount: float) -> None:
     inputs = everything(seed)
     times, gaps = times_and_gaps(inputs.mask, seed)

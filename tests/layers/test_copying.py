@@ -13,7 +13,7 @@ SOURCES = st.lists(st.integers(0, WORDS + EXTRA - 1), min_size=STEPS, max_size=S
 
 
 @given(st.integers(0, 999), SOURCES, st.integers(0, STEPS))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_mixture_is_as_by_hand(seed: int, source: list[int], length: int) -> None:
     torch.manual_seed(seed)
     logits, gate, scores = (torch.randn(size).double() for size in ((WORDS,), (), (STEPS,)))
@@ -43,7 +43,7 @@ def test_the_mixture_is_as_by_hand(seed: int, source: list[int], length: int) ->
     st.integers(0, STEPS),
     st.integers(0, WORDS + EXTRA - 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_finite_number_gives_nan(
     logits: list[float], gate: float, scores: list[float], source: list[int], length: int, target: int
 ) -> None:

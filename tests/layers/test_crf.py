@@ -37,7 +37,7 @@ def brute_force(crf: CRF, scores: torch.Tensor) -> dict[tuple[int, ...], float]:
 
 
 @given(st.integers(1, 4), st.integers(0, 999), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_everything_is_as_by_enumeration(labels: int, seed: int, rules: bool) -> None:
     torch.manual_seed(seed)
     crf = made(labels, bio_rules(BIO[:labels]) if rules else None)

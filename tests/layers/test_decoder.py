@@ -52,7 +52,7 @@ OPTIONS = [
 
 
 @given(st.sampled_from(OPTIONS), st.sampled_from(["lstm", "gru", "slstm"]), st.sampled_from([1, 2]), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_all_at_once_is_as_stepped(options: dict[str, Any], cell: str, layers: int, seed: int) -> None:
     torch.manual_seed(seed)
     made = decoder(network=Network(cell=cell, hidden_size=UNITS, layers=layers, dropout=0.0), **options)
@@ -85,7 +85,7 @@ def test_every_cell_can_be_fed_back(cell: str, options: dict[str, Any]) -> None:
 
 
 @given(st.sampled_from(OPTIONS))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_padded_is_as_alone(options: dict[str, Any]) -> None:
     torch.manual_seed(3)
     made = decoder(**options)

@@ -122,7 +122,7 @@ def test_no_steps_at_all(case: str) -> None:
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=4), st.integers(1, 3), st.integers(1, 3), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_convolutions_shorten_as_they_say(sizes: list[int], stride: int, pool: int, image: bool) -> None:
     blocks = (Convolution(2, 3, stride, pool), Convolution(3, 5, pool, stride))
     layer = Convolutions(blocks, 2, 4 if image else None, norm=None)

@@ -32,7 +32,7 @@ def test_padded_is_alone_and_padding_is_never_read(kind: str, backward: int) -> 
 
 
 @given(st.integers(1, 6), st.integers(0, 4), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_values(time: int, less: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.randn(1, time, 4, generator=generator)

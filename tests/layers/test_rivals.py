@@ -21,7 +21,7 @@ def body(name: str, width: int = 5) -> nn.Module:
 
 @pytest.mark.parametrize("name", RIVALS)
 @given(lengths=st.lists(st.integers(0, 7), min_size=1, max_size=4), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_padded_is_alone_and_padding_is_never_read(name: str, lengths: list[int], seed: int) -> None:
     made = body(name).eval()
     rows = torch.tensor(lengths)

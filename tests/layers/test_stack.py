@@ -55,7 +55,7 @@ def test_stepped_equals_run_for_any_chunks(name: str, norm: str | None) -> None:
         torch.testing.assert_close(got, leaf)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     lengths=st.lists(st.integers(0, 5), min_size=2, max_size=4), bidirectional=st.booleans(), seed=st.integers(0, 99)
 )

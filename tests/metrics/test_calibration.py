@@ -66,7 +66,7 @@ def test_error_of_the_most_probable_class() -> None:
     assert calibration_error(truth, sharper, binning="width") > 0.15
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.3, 4.0))
 def test_the_temperature_is_the_smallest_loss(seed: int, true_temperature: float) -> None:
     generator = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ def drawn(seed: int, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return truth, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(2, 60), st.sampled_from(["macro", "micro", "weighted"]))
 def test_figures_are_scikit_learn_s(seed: int, classes: int, count: int, averaging: str) -> None:
     truth, sure = drawn(seed, classes, count)
@@ -60,7 +60,7 @@ def test_figures_are_scikit_learn_s(seed: int, classes: int, count: int, averagi
     assert set(found.values) == set(found.labels)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 60), st.floats(0.05, 0.95))
 def test_two_classes_are_about_the_second(seed: int, count: int, threshold: float) -> None:
     truth, sure = drawn(seed, 2, count)

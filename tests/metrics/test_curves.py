@@ -10,7 +10,7 @@ from latchwork.errors import DataError
 from latchwork.metrics import precision_recall_curve, roc_curve
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 80))
 def test_areas(seed: int, count: int) -> None:
     generator = np.random.default_rng(seed)

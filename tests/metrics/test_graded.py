@@ -13,7 +13,7 @@ from latchwork.errors import DataError
 from latchwork.metrics import number, ordinal
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=40))
 def test_ordinal(pairs: list[tuple[int, int]]) -> None:
     truth, said = np.array(pairs).T

@@ -14,7 +14,7 @@ from latchwork.metrics import multi_label
 NAMES = ("calm", "sad", "angry")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 40))
 def test_figures_are_scikit_learn_s(seed: int, count: int) -> None:
     generator = np.random.default_rng(seed)

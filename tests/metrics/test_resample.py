@@ -158,7 +158,7 @@ def test_mcnemar_wants_the_same_rows() -> None:
         mcnemar(np.ones(3), np.ones(4))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
 def test_a_share_s_interval_is_scipy_s(trials: int, share: float, level: float) -> None:
     successes = round(share * trials)

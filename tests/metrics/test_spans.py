@@ -63,7 +63,7 @@ def conlleval(truth: list[list[str]], predicted: list[list[str]]) -> tuple[int, 
     return right, found, true
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(PAIRS)
 def test_counts_are_conlleval_s(pair: tuple[list[list[str]], tuple[list[str], ...]]) -> None:
     truth, predicted = pair[0], list(pair[1])

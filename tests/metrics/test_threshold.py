@@ -32,7 +32,7 @@ def figures(truth: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str
     }
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(CASES, st.sampled_from(["recall", "precision", "specificity"]), st.sampled_from([0.3, 0.5, 0.8, 0.95, 1.0]))
 def test_no_other_threshold_is_better(case: tuple[int, int, int], name: str, least: float) -> None:
     truth, scores = drawn(*case)
@@ -55,7 +55,7 @@ def test_no_other_threshold_is_better(case: tuple[int, int, int], name: str, lea
         assert "can't be met" in found.note
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(CASES, st.sampled_from([(1, 1), (10, 1), (1, 10), (0, 1), (1, 0)]))
 def test_no_other_threshold_is_cheaper(case: tuple[int, int, int], costs: tuple[int, int]) -> None:
     truth, scores = drawn(*case)
@@ -66,7 +66,7 @@ def test_no_other_threshold_is_cheaper(case: tuple[int, int, int], costs: tuple[
     assert found.figures["cost"].value == pytest.approx(cheapest)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(CASES, st.sampled_from(["recall", "precision", "specificity"]), st.sampled_from([0.2, 0.4, 0.6, 0.8]))
 def test_the_exact_bound_is_scipy_s(case: tuple[int, int, int], name: str, least: float) -> None:
     truth, scores = drawn(*case)

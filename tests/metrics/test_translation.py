@@ -39,7 +39,7 @@ def test_a_bleu_found_by_hand() -> None:
     assert found.value == pytest.approx(100 * (5 / 6 * 3 / 5 * 1 / 4 * 1 / 6) ** 0.25)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(sentence, st.lists(sentence, min_size=1, max_size=2)), min_size=1, max_size=5))
 @example([("", [""])])
 @example([("a", ["a"])])

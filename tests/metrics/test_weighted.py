@@ -23,7 +23,7 @@ def drawn(seed: int, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return truth, np.round(sure / sure.sum(axis=1, keepdims=True), 1 if seed % 2 else 6)  # half of them with ties
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 4), st.sampled_from(["macro", "micro", "weighted", "binary"]))
 def test_weighted_is_the_figure_of_the_rows_as_often_as_drawn(seed: int, classes: int, averaging: str) -> None:
     truth, sure = drawn(2 * seed, classes, 40)
@@ -36,7 +36,7 @@ def test_weighted_is_the_figure_of_the_rows_as_often_as_drawn(seed: int, classes
         assert found == pytest.approx([known[name] for name in INTERVALS], nan_ok=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_ranks_with_ties_are_scikit_learn_s(seed: int) -> None:
     generator = np.random.default_rng(seed)

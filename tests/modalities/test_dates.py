@@ -3,7 +3,7 @@ import datetime
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latchwork.modalities.dates import BadStamp, to_stamp, to_stamps, write_stamp
@@ -110,7 +110,6 @@ def test_live_whole_numbers():
             to_stamp(value, dates=False)
 
 
-@settings(deadline=None)
 @given(st.integers(-9_000_000_000_000_000_000, 9_000_000_000_000_000_000), st.booleans())
 def test_written_stamps_are_read_back(time, whole_days):
     text = write_stamp(time, dates=True, whole_days=whole_days)

@@ -59,7 +59,7 @@ IMAGES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(IMAGES, min_size=1, max_size=4), st.lists(IMAGES, max_size=3), st.sampled_from([None, 5]))
 def test_laws(train, rest, size):
     options = SourceOptions(image_size=size)
@@ -261,7 +261,7 @@ def test_bad_images(tmp_path, data, message):
         read_images(tmp_path, SourceOptions())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(["PNG", "JPEG"]), st.data())
 def test_broken_bytes_are_an_image_or_a_clear_line(form, data):
     good = packed(np.stack([RAMP] * 3, -1), form)

@@ -62,7 +62,7 @@ def equal(one, other):
         assert left is None or np.array_equal(left, right)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(records(), min_size=1, max_size=5), st.lists(records(), max_size=3))
 def test_laws(train, rest):
     model, whole = fitted_on([*train, *rest], len(train))

@@ -87,7 +87,7 @@ def test_names_of_files_where_there_is_no_id(tmp_path):
     assert [record.numbers[0, 0] for record in got.content] == [2, 1]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.integers(0, 6), st.sampled_from(["x", "y", "z"]), st.floats(-50, 50)),

@@ -64,7 +64,7 @@ def test_a_table_of_steps(tmp_path, form):
     assert len(got.sha256) == 64
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=20, unique=True),
     st.integers(0, 1000),
@@ -256,7 +256,7 @@ def test_bad_sources(tmp_path):
         read_records(write(tmp_path / "x.csv.gz", gzip.compress(b"id,x\na,1\n" * 99, mtime=0)[:-9]), SourceOptions())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["x.csv", "x.txt", "x.tsv", "x.ts", "x.arff", "x.zip", "x.tar", "x.csv.gz", "x.jsonl"]),
     st.one_of(st.binary(max_size=60), st.text("@data\n,:;()?{}'\" 12.a-", max_size=60).map(str.encode)),

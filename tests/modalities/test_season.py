@@ -58,7 +58,7 @@ def test_a_smooth_curve_is_not_taken_for_a_short_season():
     assert detect_season([values], (7, 365)) == 365
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(1e-3, 1e6), st.floats(-1e4, 1e4), st.sampled_from([7, 12, 24]), st.booleans())
 def test_scale_and_shift_do_not_matter(scale, shift, period, search):
     values = seasonal(period)

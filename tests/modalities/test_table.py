@@ -295,14 +295,14 @@ def tables(draw):
     return frame, options
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.data_too_large])
 @given(tables())
 def test_the_contract_holds_for_any_table(table):
     frame, options = table
     check_modality(frame, options)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.data_too_large])
 @given(tables())
 def test_the_contract_holds_for_csv(tmp_path_factory, table):
     frame, options = table

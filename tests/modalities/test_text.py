@@ -13,7 +13,7 @@ from latchwork.modalities.text_letters import LETTERS
 from latchwork.sequences.examples import Labelled, collate
 
 UNITS = ("word", "char", "bpe", "unigram")
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=25)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 words = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=6)
 

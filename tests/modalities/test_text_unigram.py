@@ -26,7 +26,7 @@ words_ = st.dictionaries(st.text("abcé▁", min_size=1, max_size=6), st.integer
 
 
 @given(words=words_, seeds=st.lists(st.text("abcé▁", min_size=1, max_size=4), max_size=9), extra=st.integers(0, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_size_letters_and_order_of_words(words, seeds, extra):
     letters = set("".join(words))
     size = len(letters) + extra

@@ -16,7 +16,7 @@ NUMBERISH = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(NUMBERISH, min_size=1, max_size=8), st.sampled_from([".", ","]))
 def test_one_value_is_read_as_a_column_is(cells, decimal):
     values, bad = to_numbers(pl.Series(cells, dtype=pl.String), decimal)

@@ -81,7 +81,7 @@ def test_no_such_file(tmp_path):
     header=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_written_and_read(tmp_path_factory, words, header, seed):
     from unicodedata import normalize
 

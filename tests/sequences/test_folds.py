@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from latchwork.errors import ConfigError, DataError
 from latchwork.sequences import Labelled, Split, hold_out, k_fold, split_examples
 
-LAWS = settings(max_examples=60, deadline=None)
+LAWS = settings(max_examples=60)
 classes = st.lists(st.sampled_from("aabbbccd"), min_size=12, max_size=80).filter(lambda one: min_count(one) > 1)
 
 

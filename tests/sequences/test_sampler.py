@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latchwork.errors import ConfigError, DataError
@@ -12,7 +12,6 @@ lengths_of = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_si
 seeds = st.integers(min_value=0, max_value=2**32)
 
 
-@settings(deadline=None)
 @given(lengths=lengths_of, batch_size=st.integers(1, 8), seed=seeds, epoch=st.integers(0, 5), buckets=st.booleans())
 def test_each_row_once_an_epoch(lengths: list[int], batch_size: int, seed: int, epoch: int, buckets: bool) -> None:
     sampler = EpochSampler(len(lengths), batch_size, seed, lengths if buckets else None)
@@ -24,7 +23,6 @@ def test_each_row_once_an_epoch(lengths: list[int], batch_size: int, seed: int, 
     assert 1 <= sizes[0] <= batch_size
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(1, 30), batch_size=st.integers(1, 8), seed=seeds, steps=st.lists(st.integers(0, 200), max_size=9)
 )
@@ -54,7 +52,6 @@ def test_buckets_hold_similar_lengths_and_differ_between_epochs() -> None:
     assert longest != sorted(longest)
 
 
-@settings(deadline=None)
 @given(lengths=lengths_of, lanes=st.integers(1, 6), chunk=st.integers(0, 9), seed=seeds, epoch=st.integers(0, 3))
 def test_chunks_visit_every_step_once_in_order(
     lengths: list[int], lanes: int, chunk: int, seed: int, epoch: int
@@ -79,7 +76,6 @@ def test_chunks_visit_every_step_once_in_order(
     assert visited == {index: list(range(length)) for index, length in enumerate(lengths)}
 
 
-@settings(deadline=None)
 @given(lengths=lengths_of, steps=st.lists(st.integers(0, 100), max_size=9))
 def test_chunks_are_a_pure_function_of_the_step(lengths: list[int], steps: list[int]) -> None:
     asked_in_any_order = ChunkSampler(lengths, 3, 4, seed=5)

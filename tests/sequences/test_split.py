@@ -16,7 +16,7 @@ def series(name: str, rows: int, start: int = 0) -> Series:
     return Series(name, times, np.arange(rows, dtype=np.float64)[:, None])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.integers(60, 300), min_size=1, max_size=5),
     horizon=st.integers(1, 8),

@@ -87,7 +87,7 @@ def naive(model: Model, sentence: int, options: Beam) -> list[tuple[float, tuple
     st.integers(1, 6),
     st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_as_in_lists(seed: int, alpha: float, beam: int, n_best: int, longest: int, ngram: int) -> None:
     model = dense(6, seed)
     options = Beam(
@@ -112,7 +112,7 @@ def test_it_is_as_in_lists(seed: int, alpha: float, beam: int, n_best: int, long
 
 
 @given(st.integers(0, 9999), st.sampled_from([0.0, 0.7, 1.0, 3.0]), st.integers(1, 16))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_beam_that_holds_everything_finds_the_best(seed: int, alpha: float, n_best: int) -> None:
     model = sparse(16, seed)
     options = Beam(beam=16, n_best=n_best, length_penalty=alpha, max_length=3)
@@ -129,7 +129,7 @@ def test_a_beam_that_holds_everything_finds_the_best(seed: int, alpha: float, n_
 
 
 @given(st.integers(0, 9999), st.sampled_from([0.0, 1.0, 2.0]), st.integers(3, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_beam_of_one_is_greedy(seed: int, alpha: float, vocabulary: int) -> None:
     model = dense(vocabulary, seed)
     for sentence, (answer,) in enumerate(searched(model, 4, Beam(beam=1, length_penalty=alpha, max_length=7))):
@@ -144,7 +144,7 @@ def test_a_beam_of_one_is_greedy(seed: int, alpha: float, vocabulary: int) -> No
 
 
 @given(st.integers(0, 9999), st.integers(1, 4), st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_sentence_alone_is_as_among_others(seed: int, beam: int, count: int) -> None:
     options = Beam(beam=beam, max_length=6)
     model = dense(7, seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latchwork import Generate, Network
@@ -82,7 +82,6 @@ def test_a_test_text_alone_leaves_the_validation_to_the_training_text() -> None:
 # Lanes
 
 
-@settings(deadline=None)
 @given(st.integers(20, 400), st.integers(1, 6), st.integers(1, 12), st.integers(0, 3))
 def test_lanes_are_read_in_order_and_each_target_is_the_next_token(
     count: int, lanes: int, chunk: int, seed: int

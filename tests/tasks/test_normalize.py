@@ -18,7 +18,7 @@ def window(seed: int, missing: float = 0.0, batch: int = 3, time: int = 28, targ
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), shift=st.floats(-1e4, 1e4), scale=st.floats(1e-3, 1e3))
 def test_inputs_know_neither_unit_nor_level(view: str, seed: int, shift: float, scale: float) -> None:
     plain = window(seed, missing=0.2)

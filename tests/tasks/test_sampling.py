@@ -134,7 +134,7 @@ def test_the_seed_and_the_number_decide_the_text() -> None:
     assert text(seed=0)[:6] == [6, 48, 13, 45, 32, 15]  # the same on every machine
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 60), st.integers(0, 3), st.sampled_from([1.0, 1.3]))
 def test_a_copy_and_a_saved_one_go_on_as_the_original(steps: int, size: int, penalty: float) -> None:
     options = Sampling(seed=5, no_repeat_ngram_size=size, repetition_penalty=penalty, top_p=0.9)
@@ -150,7 +150,7 @@ def test_a_copy_and_a_saved_one_go_on_as_the_original(steps: int, size: int, pen
         assert [other.next(row) for row in scores[steps:]] == rest
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_only_the_last_tokens_are_remembered(size: int, seed: int) -> None:
     said = np.random.default_rng(seed).integers(0, 6, WINDOW + 50).tolist()

@@ -1,7 +1,7 @@
 """The rate against the step; which parameters decay."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -23,7 +23,6 @@ def test_shapes() -> None:
     assert rates(steps=2, warmup=10, schedule="cosine") == [0.1, 0.2]
 
 
-@settings(deadline=None)
 @given(
     steps=st.integers(1, 60),
     warmup=st.integers(0, 70),
