@@ -166,7 +166,7 @@ class TranslationModel(Trained[TranslatePipeline, TranslateSetup, TranslationEva
     def translate(
         self, data: Any, *, n_best: int = 1, attention: bool = True, **options: Any
     ) -> list[list[Translation]]:
-        """The ``n_best`` best answers to each source, in the order given.
+        """The ``n_best`` best answers to each source, in the order given; no text twice, so it may be fewer.
 
         data: a text, a list of them, a file (a text a line; or a table, whose source column is read), or sequences that
         were read. options: those of :class:`latchwork.tasks.Beam` (beam, length_penalty, max_length, min_length,

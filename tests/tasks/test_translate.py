@@ -91,6 +91,26 @@ def test_a_wider_beam_finds_no_less_probable_text() -> None:
         assert [one.score for one in several] == sorted((one.score for one in several), reverse=True)
 
 
+def test_no_text_is_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = toys.turner().pipeline
+    a, b = (pipeline.target.encode(text) for text in ("AB", "CD"))
+    asked = []
+
+    def search(_: Any, pairs: Any, options: Beam, **__: Any) -> list[list[Hypothesis]]:
+        asked.append(options.n_best)
+        ranked = [
+            Hypothesis(np.array(one), score, score) for one, score in ((a, -1.0), (a, -1.5), (b, -2.0), (a, -3.0))
+        ]
+        return [ranked for _ in pairs]
+
+    monkeypatch.setattr("latchwork.tasks.translate_pipeline.search", search)
+    (three,) = pipeline.translate(given("ab"), Beam(beam=4, n_best=3))
+    assert [(one.text, one.score) for one in three] == [("AB", -1.0), ("CD", -2.0)]
+    (one,) = pipeline.translate(given("ab"), Beam(beam=4, n_best=1))
+    assert [best.text for best in one] == ["AB"]
+    assert asked == [4, 1]
+
+
 def test_nats_are_those_of_the_search() -> None:
     for made in (toys.turner, toys.copier):
         setup = made()
@@ -103,7 +123,7 @@ def test_nats_are_those_of_the_search() -> None:
 
 def test_a_text_without_a_word_is_answered_with_nothing() -> None:
     found = toys.turner().pipeline.translate(given("", "  ", "ab cd"), Beam(beam=2, n_best=2))
-    assert [len(several) for several in found] == [2, 2, 2]
+    assert [len(several) for several in found] == [1, 1, 2]
     assert [several[0].text for several in found] == ["", "", "CD AB"]
 
 

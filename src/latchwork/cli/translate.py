@@ -76,8 +76,8 @@ def translate(
 
     Args:
         run: Run folder of a translator.
-        n_best: Answers to each text: with more than one, a line each, its score and the text, tab-separated, and an
-            empty line after those of a text.
+        n_best: Answers to each text, no two alike: with more than one, a line each, its score and the text,
+            tab-separated, and an empty line after those of a text.
     """
     if n_best < 1:
         raise ConfigError(f"n_best is {n_best}, expected at least 1")

@@ -126,18 +126,31 @@ class TranslatePipeline:
     ) -> list[list[Translation]]:
         """The best answers to each source, in their order; of a text without a word, nothing.
 
+        No text stands twice: where one can be cut into tokens in several ways the best of them counts. So a beam can
+        hold fewer texts than were asked for.
+
         pairs: the sources, encoded before. at_once: sources that are searched together.
         """
         pairs = self.encode(labelled) if pairs is None else pairs
-        found = search(self.module, pairs, options or self.task.search, ratio=self.ratio, at_once=at_once)
+        options = options or self.task.search
+        count = options.n_best
+        if count > 1:
+            options = replace(options, n_best=options.beam)
+        found = search(self.module, pairs, options, ratio=self.ratio, at_once=at_once)
         words = isinstance(self.source, SourceText)
         nothing = Translation("", 0.0, 0.0, (), ("<eos>",), np.zeros((0, 1), np.float32), False)
-        return [
-            [self._answer(one, pair, self._words(text, pair.source) if words else None) for one in several]
-            if not words or text.strip()
-            else [nothing] * len(several)
-            for several, pair, text in zip(found, pairs, labelled.content, strict=True)
-        ]
+        answers = []
+        for several, pair, text in zip(found, pairs, labelled.content, strict=True):
+            if words and not text.strip():
+                answers.append([nothing])
+                continue
+            own = self._words(text, pair.source) if words else None
+            distinct: dict[str, Translation] = {}
+            for one in several:
+                answer = self._answer(one, pair, own)
+                distinct.setdefault(answer.text, answer)
+            answers.append(list(distinct.values())[:count])
+        return answers
 
     def _answer(self, found: Hypothesis, pair: Pair, words: list[str] | None) -> Translation:
         attention = found.kept if found.kept is not None else np.zeros((0, len(pair.source)), np.float32)
