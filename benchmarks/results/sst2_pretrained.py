@@ -24,7 +24,7 @@ def measure(seed: int) -> dict[str, object]:
             test_size=0.02,
         ),
         [*sentences, *reviews],
-        training=lw.Training(seed=seed, steps=3500),
+        training=lw.Training(seed=seed, steps=24_000, precision="bfloat16"),
         callbacks=[Progress()],
     )
     task = lw.Classify(text="1", label="2", validation=data("sst", "sst2.dev.tsv"), test=data("sst", "sst2.test.tsv"))
@@ -32,7 +32,7 @@ def measure(seed: int) -> dict[str, object]:
         language,
         data("sst", "sst2.train.tsv"),
         task=task,
-        training=lw.Training(seed=seed),
+        training=lw.Training(seed=seed, learning_rate=3e-3),
         callbacks=[Progress()],
     )
     return {"language": told(language), **told(model)}
