@@ -23,7 +23,7 @@ def softmax_nats(
     """-log softmax(W h + b)[target] of each row, float32 at least; smoothing: a part of the target that is spread
     evenly over all words (Szegedy et al. 2016, arXiv:1512.00567).
 
-    What torch.nn.functional.cross_entropy of all scores says, which makes eight arrays of rows × words on the way to
+    What torch.nn.functional.cross_entropy of all scores says, which makes several arrays of rows × words on the way to
     the gradient. Here there is one, the gradient of the scores, in the type of the product, and none where no gradient
     is wanted. Second derivatives are refused.
     """
